@@ -1,0 +1,16 @@
+//! Portcullis: a sidecar authorization proxy.
+//!
+//! The way of a request, from Envoy's question to Portcullis' answer:
+//!
+//! ```text
+//! CheckRequest ──ext_authz──▶ AccessRequest ──pdp::decide──▶ Decision ──ext_authz──▶ CheckResponse + record
+//!                                                 ▲
+//!                       state::Live: policy snapshot · keys · revocations · verified tokens
+//!                                                 ▲
+//!                   config (file → snapshot) · pip (identity service → keys, revocations)
+//! ```
+//!
+//! [`pdp`] is pure; [`state`] owns what it looks at; [`pip`] and [`config`] feed that; [`ext_authz`] and [`admin`] are the
+//! doors; [`server`] puts them together and [`cli`] is what a person types.
+
+pub mod pdp;

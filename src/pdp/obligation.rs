@@ -1,0 +1,144 @@
+//! What must be done to a request that passes: identity headers set, and everything a client could have sent in their place
+//! taken away.
+
+use std::sync::Arc;
+
+use super::decision::Decision;
+use super::request::Headers;
+
+/// Headers by which some services let a client name another method, path or host than the one that was judged.
+pub const OVERRIDE_HEADERS: [&str; 16] = [
+    "forwarded",
+    "x-forwarded-host",
+    "x-forwarded-path",
+    "x-forwarded-prefix",
+    "x-forwarded-server",
+    "x-forwarded-uri",
+    "x-host",
+    "x-http-host-override",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-host",
+    "x-original-method",
+    "x-original-uri",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
+/// What an identity header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdentityField {
+    /// `sub`.
+    User,
+    /// The tenant that the request is about.
+    Tenant,
+    /// The token's roles, joined by commas.
+    Roles,
+    /// The token's permissions, joined by commas, without the odd ones.
+    Permissions,
+    /// The session.
+    Session,
+    /// The granted scope.
+    Scope,
+}
+
+impl IdentityField {
+    /// All fields with the names that their headers have by default.
+    pub const ALL: [(Self, &'static str, &'static str); 6] = [
+        (Self::User, "user", "x-user-id"),
+        (Self::Tenant, "tenant", "x-tenant-id"),
+        (Self::Roles, "roles", "x-user-roles"),
+        (Self::Permissions, "permissions", "x-user-permissions"),
+        (Self::Session, "session", "x-session-id"),
+        (Self::Scope, "scope", "x-user-scope"),
+    ];
+}
+
+/// The names of the identity headers, and what is removed on every outcome that reaches the service.
+#[derive(Debug, Clone)]
+pub struct IdentityHeaders {
+    fields: Vec<(IdentityField, Arc<str>)>,
+    /// Spellings with `_` of the above, and [`OVERRIDE_HEADERS`].
+    always_removed: Vec<Arc<str>>,
+    /// The above, folded: what is compared with what a client sent.
+    folded: Vec<Box<[u8]>>,
+}
+
+impl Default for IdentityHeaders {
+    fn default() -> Self {
+        Self::new(IdentityField::ALL.map(|(field, _, header)| (field, Arc::from(header))).to_vec(), &[])
+    }
+}
+
+/// A header name as a server that folds separators would see it (CGI's `HTTP_X_USER_ID`): lower case, and everything that is
+/// neither letter nor digit is one character.
+fn fold(name: &str) -> Box<[u8]> {
+    name.bytes().map(fold_byte).collect()
+}
+
+fn fold_byte(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
+}
+
+impl IdentityHeaders {
+    /// From the names that the configuration gives, in lower case, and override headers that it wants to let through.
+    #[must_use]
+    pub fn new(fields: Vec<(IdentityField, Arc<str>)>, keep: &[Box<str>]) -> Self {
+        let underscored =
+            fields.iter().map(|(_, name)| name.replace('-', "_")).filter(|name| fields.iter().all(|(_, other)| **other != **name));
+        let overriding = OVERRIDE_HEADERS.iter().filter(|name| !keep.iter().any(|kept| **kept == ***name)).map(|name| (*name).to_string());
+        let always_removed: Vec<Arc<str>> = underscored.chain(overriding).map(Arc::from).collect();
+        let folded = fields.iter().map(|(_, name)| fold(name)).chain(always_removed.iter().map(|name| fold(name))).collect();
+        Self { fields, always_removed, folded }
+    }
+
+    fn is_ours(&self, name: &str) -> bool {
+        self.folded.iter().any(|ours| ours.len() == name.len() && ours.iter().zip(name.bytes()).all(|(a, b)| *a == fold_byte(b)))
+    }
+}
+
+/// Changes to the request's headers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Obligations<'a> {
+    /// Set to this value, whatever was there.
+    pub set: Vec<(&'a str, &'a str)>,
+    /// Taken away, whether or not they are there.
+    pub remove: Vec<&'a str>,
+}
+
+/// What has to be done to a request that was let through.
+#[must_use]
+pub fn obligations<'a>(names: &'a IdentityHeaders, decision: &'a Decision, sent: &Headers<'a>) -> Obligations<'a> {
+    let mut set = Vec::with_capacity(names.fields.len());
+    let mut remove = Vec::with_capacity(names.fields.len() + names.always_removed.len());
+    for (field, name) in &names.fields {
+        match value_of(*field, decision) {
+            Some(value) => set.push((&**name, value)),
+            None => remove.push(&**name),
+        }
+    }
+    remove.extend(names.always_removed.iter().map(|name| &**name));
+    for (name, _) in sent.iter() {
+        // Any other spelling that a server may fold into one of ours.
+        if names.is_ours(name) && !remove.contains(&name) && !set.iter().any(|(ours, _)| *ours == name) {
+            remove.push(name);
+        }
+    }
+    Obligations { set, remove }
+}
+
+/// The value that a header gets; `None` where there is nothing to say. Verified claims are safe in a header by construction.
+fn value_of(field: IdentityField, decision: &Decision) -> Option<&str> {
+    let principal = decision.principal.as_ref()?;
+    let claims = principal.token().claims();
+    let value = match field {
+        IdentityField::User => &*claims.subject,
+        IdentityField::Tenant => principal.tenant()?.as_str(),
+        IdentityField::Roles => &*claims.roles_text,
+        IdentityField::Permissions => &*claims.permissions_text,
+        IdentityField::Session => claims.session.as_deref()?,
+        IdentityField::Scope => return None,
+    };
+    (!value.is_empty()).then_some(value)
+}

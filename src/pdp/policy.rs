@@ -1,0 +1,46 @@
+//! What a route asks for.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::permission::Permission;
+use super::tenant::{Realm, TenantBinding};
+
+/// A route's requirements. Every field is a choice that was made when the configuration was compiled.
+#[derive(Debug, Clone)]
+pub struct RoutePolicy {
+    /// The route's name: in metrics, records and metadata.
+    pub name: Arc<str>,
+    /// The realm that it is for; `None`: both.
+    pub realm: Option<Realm>,
+    /// How a request says which tenant it is about.
+    pub tenant: TenantBinding,
+    /// The service that the tenant must have paid for.
+    pub service: Option<Box<str>>,
+    /// Whether `Upgrade: websocket` is let through.
+    pub websocket: bool,
+    /// The methods that it lists, each with its rule. A method that is not listed is refused.
+    pub methods: SmallVec<[(Box<str>, Access); 4]>,
+}
+
+/// What one method of a route needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing; credentials are not looked at.
+    Public,
+    /// Nothing; but a credential, if there is one, must be good, and then all of the route's requirements count.
+    Optional,
+    /// Somebody, whoever it is.
+    Authenticated,
+    /// Somebody with all of these permissions. There is at least one.
+    Permissions(SmallVec<[Permission; 1]>),
+}
+
+impl RoutePolicy {
+    /// The rule for a method, compared exactly (RFC 9110 section 9.1).
+    #[must_use]
+    pub fn access(&self, method: &str) -> Option<&Access> {
+        self.methods.iter().find(|(listed, _)| **listed == *method).map(|(_, access)| access)
+    }
+}

@@ -1,0 +1,276 @@
+//! The claims of a token, each of a fixed type, size and character set. One wrong shape fails the whole token.
+
+use std::sync::Arc;
+
+use super::json::{Json, Object};
+use super::jws::JoseHeader;
+use super::profile::{AcceptedTypes, ClaimPath, IssuerPolicy};
+use crate::pdp::decision::Reason;
+use crate::pdp::permission::PermissionSet;
+use crate::pdp::tenant::{Realm, TenantId};
+use crate::pdp::time::UnixTime;
+
+/// The longest identifier (`sub`, `jti`, `sid`, `client_id`, a role), in bytes.
+const MAX_ID_BYTES: usize = 255;
+/// The most roles, permissions, services or audiences.
+const MAX_ITEMS: usize = 1024;
+
+/// What a verified token says.
+#[derive(Debug, Clone)]
+pub struct Claims {
+    /// The configured name of the issuer.
+    pub issuer: Arc<str>,
+    /// `sub`.
+    pub subject: Box<str>,
+    /// `exp`.
+    pub expires: UnixTime,
+    /// `nbf`.
+    pub not_before: Option<UnixTime>,
+    /// `iat`.
+    pub issued_at: Option<UnixTime>,
+    /// `jti`.
+    pub token_id: Option<Box<str>>,
+    /// The session.
+    pub session: Option<Box<str>>,
+    /// `client_id`.
+    pub client_id: Option<Box<str>>,
+    /// The tenant.
+    pub tenant: Option<TenantId>,
+    /// `system` or `tenant`.
+    pub realm: Option<Realm>,
+    /// Role names.
+    pub roles: Vec<Box<str>>,
+    /// The same, joined by commas.
+    pub roles_text: Box<str>,
+    /// The permissions that the token itself carries.
+    pub permissions: PermissionSet,
+    /// The same as the token wrote them, without the odd ones, joined by commas.
+    pub permissions_text: Box<str>,
+    /// How many permissions did not fit the syntax and were left out.
+    pub odd_permissions: usize,
+    /// The services that are enabled.
+    pub services: Vec<Box<str>>,
+}
+
+impl Claims {
+    /// Checks a payload against an issuer's policy. The time claims are only checked for what does not depend on now.
+    ///
+    /// # Errors
+    /// The reason for which the token is refused.
+    pub(super) fn check(header: &JoseHeader, payload: &Object, policy: &IssuerPolicy) -> Result<Self, Reason> {
+        match payload.get("iss") {
+            Some(Json::String(issuer)) if *issuer == policy.issuer => {}
+            _ => return Err(Reason::IssuerUnknown),
+        }
+        check_type(header, payload, policy)?;
+        check_audience(payload, policy)?;
+        if payload.get("cnf").is_some() {
+            return Err(Reason::SenderConstrained);
+        }
+        let names = &policy.claims;
+        let roles = ids(find(names.roles.as_ref(), payload))?;
+        let claims = Self {
+            issuer: Arc::clone(&policy.name),
+            subject: id(payload.get("sub"))?.ok_or(Reason::ClaimsInvalid)?,
+            expires: numeric_date(payload.get("exp"))?.ok_or(Reason::ClaimsInvalid)?,
+            not_before: numeric_date(payload.get("nbf"))?,
+            issued_at: numeric_date(payload.get("iat"))?,
+            token_id: id(payload.get("jti"))?,
+            session: id(find(names.session.as_ref(), payload))?,
+            client_id: id(payload.get("client_id"))?,
+            tenant: tenant(find(names.tenant.as_ref(), payload))?,
+            realm: realm(find(names.realm.as_ref(), payload))?,
+            roles_text: roles.join(",").into(),
+            roles,
+            permissions: PermissionSet::default(),
+            permissions_text: Box::default(),
+            odd_permissions: 0,
+            services: services(find(names.services.as_ref(), payload))?,
+        }
+        .with_permissions(find(names.permissions.as_ref(), payload), policy)?;
+        claims.check_required(policy)?;
+        claims.check_lifetime(policy)?;
+        claims.check_tenant(policy)?;
+        Ok(claims)
+    }
+
+    fn with_permissions(mut self, claim: Option<&Json>, policy: &IssuerPolicy) -> Result<Self, Reason> {
+        let mut text = String::new();
+        for permission in strings(claim)? {
+            match policy.syntax.grant(permission, policy.wildcards) {
+                Ok(grant) => {
+                    self.permissions.insert(grant);
+                    if !text.is_empty() {
+                        text.push(',');
+                    }
+                    text.push_str(permission);
+                }
+                Err(_) => self.odd_permissions += 1,
+            }
+        }
+        self.permissions_text = text.into();
+        Ok(self)
+    }
+
+    fn check_required(&self, policy: &IssuerPolicy) -> Result<(), Reason> {
+        let required = policy.required;
+        let missing = (required.issued_at && self.issued_at.is_none())
+            || (required.not_before && self.not_before.is_none())
+            || (required.token_id && self.token_id.is_none())
+            || (required.session && self.session.is_none())
+            || (required.client_id && self.client_id.is_none())
+            || (required.tenant && self.tenant.is_none());
+        if missing { Err(Reason::ClaimsInvalid) } else { Ok(()) }
+    }
+
+    fn check_lifetime(&self, policy: &IssuerPolicy) -> Result<(), Reason> {
+        let Some(longest) = policy.max_lifetime else { return Ok(()) };
+        let issued_at = self.issued_at.ok_or(Reason::ClaimsInvalid)?;
+        if self.expires.since(issued_at) > longest { Err(Reason::LifetimeTooLong) } else { Ok(()) }
+    }
+
+    fn check_tenant(&self, policy: &IssuerPolicy) -> Result<(), Reason> {
+        if let Some(allowed) = &policy.tenants
+            && !self.tenant.as_ref().is_some_and(|tenant| allowed.contains(tenant))
+        {
+            return Err(Reason::IssuerNotForTenant);
+        }
+        // A token that says "within a tenant" and names none, or "of the platform" and names one, contradicts itself.
+        match (self.realm, &self.tenant) {
+            (Some(Realm::Tenant), None) | (Some(Realm::System), Some(_)) => Err(Reason::ClaimsInvalid),
+            _ => Ok(()),
+        }
+    }
+
+    /// About how many bytes of memory the claims hold.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let texts = |texts: &[Box<str>]| texts.iter().map(|text| text.len() + 16).sum::<usize>();
+        size_of::<Self>()
+            + self.subject.len()
+            + self.roles_text.len()
+            + self.permissions_text.len()
+            + self.permissions.weight()
+            + texts(&self.roles)
+            + texts(&self.services)
+    }
+}
+
+/// Kinds of token exclude each other (RFC 8725 section 3.11).
+fn check_type(header: &JoseHeader, payload: &Object, policy: &IssuerPolicy) -> Result<(), Reason> {
+    let fits = match (&policy.types, header.typ.as_deref()) {
+        (AcceptedTypes::Listed(listed), Some(typ)) => listed.iter().any(|accepted| **accepted == *typ),
+        (AcceptedTypes::Listed(_), None) => false,
+        (AcceptedTypes::AccessTokens, Some("at+jwt")) => true,
+        (AcceptedTypes::AccessTokens, Some("jwt") | None) => !looks_like_another_kind(payload),
+        (AcceptedTypes::AccessTokens, Some(_)) => false,
+    };
+    if fits { Ok(()) } else { Err(Reason::TypeNotAllowed) }
+}
+
+/// Claims that ID tokens (OpenID Connect Core section 2, 3.3.2.11), logout tokens and status lists have and access tokens
+/// do not.
+fn looks_like_another_kind(payload: &Object) -> bool {
+    ["nonce", "at_hash", "c_hash", "s_hash", "events", "status_list"].iter().any(|name| payload.get(name).is_some())
+        || matches!(payload.get("token_use"), Some(Json::String(token_use)) if &**token_use != "access")
+}
+
+fn check_audience(payload: &Object, policy: &IssuerPolicy) -> Result<(), Reason> {
+    let accepted = |audience: &str| policy.audiences.iter().any(|ours| **ours == *audience);
+    match payload.get("aud") {
+        Some(Json::String(audience)) if accepted(audience) => Ok(()),
+        Some(Json::String(_)) => Err(Reason::AudienceMismatch),
+        Some(Json::Array(audiences)) if audiences.len() <= MAX_ITEMS => {
+            let mut found = false;
+            for audience in audiences {
+                let Json::String(audience) = audience else { return Err(Reason::ClaimsInvalid) };
+                found |= accepted(audience);
+            }
+            if found { Ok(()) } else { Err(Reason::AudienceMismatch) }
+        }
+        None => Err(Reason::AudienceMismatch),
+        Some(_) => Err(Reason::ClaimsInvalid),
+    }
+}
+
+fn find<'p>(path: Option<&ClaimPath>, payload: &'p Object) -> Option<&'p Json> {
+    path.and_then(|path| path.find(payload))
+}
+
+/// Visible ASCII without comma: it fits into a header, alone or in a list.
+fn is_safe_id(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_ID_BYTES && text.bytes().all(|b| b.is_ascii_graphic() && b != b',')
+}
+
+fn id(claim: Option<&Json>) -> Result<Option<Box<str>>, Reason> {
+    match claim {
+        None => Ok(None),
+        Some(Json::String(text)) if is_safe_id(text) => Ok(Some(text.clone())),
+        Some(_) => Err(Reason::ClaimsInvalid),
+    }
+}
+
+fn strings(claim: Option<&Json>) -> Result<Vec<&str>, Reason> {
+    match claim {
+        None => Ok(Vec::new()),
+        Some(Json::Array(items)) if items.len() <= MAX_ITEMS => items
+            .iter()
+            .map(|item| match item {
+                Json::String(text) => Ok(&**text),
+                _ => Err(Reason::ClaimsInvalid),
+            })
+            .collect(),
+        Some(_) => Err(Reason::ClaimsInvalid),
+    }
+}
+
+fn ids(claim: Option<&Json>) -> Result<Vec<Box<str>>, Reason> {
+    strings(claim)?.into_iter().map(|text| if is_safe_id(text) { Ok(text.into()) } else { Err(Reason::ClaimsInvalid) }).collect()
+}
+
+fn tenant(claim: Option<&Json>) -> Result<Option<TenantId>, Reason> {
+    match claim {
+        None => Ok(None),
+        Some(Json::String(text)) => TenantId::parse(text).map(Some).ok_or(Reason::ClaimsInvalid),
+        Some(_) => Err(Reason::ClaimsInvalid),
+    }
+}
+
+fn realm(claim: Option<&Json>) -> Result<Option<Realm>, Reason> {
+    match claim {
+        None => Ok(None),
+        Some(Json::String(text)) => Realm::parse(text).map(Some).ok_or(Reason::ClaimsInvalid),
+        Some(_) => Err(Reason::ClaimsInvalid),
+    }
+}
+
+/// `{ "blog": { "enabled": true } }`: the names of the services that are enabled.
+fn services(claim: Option<&Json>) -> Result<Vec<Box<str>>, Reason> {
+    let services = match claim {
+        None => return Ok(Vec::new()),
+        Some(Json::Object(services)) => services,
+        Some(_) => return Err(Reason::ClaimsInvalid),
+    };
+    let mut enabled = Vec::new();
+    for (name, service) in services.iter().take(MAX_ITEMS) {
+        let Json::Object(service) = service else { return Err(Reason::ClaimsInvalid) };
+        match service.get("enabled") {
+            Some(Json::Bool(true)) => enabled.push(name.into()),
+            Some(Json::Bool(false)) | None => {}
+            Some(_) => return Err(Reason::ClaimsInvalid),
+        }
+    }
+    Ok(enabled)
+}
+
+/// RFC 7519 section 2: a number of seconds, possibly with a fraction.
+fn numeric_date(claim: Option<&Json>) -> Result<Option<UnixTime>, Reason> {
+    match claim {
+        None => Ok(None),
+        #[allow(clippy::cast_possible_truncation, reason = "checked to be within the range of dates")]
+        Some(Json::Number(seconds)) if *seconds >= 0.0 && seconds * 1000.0 <= UnixTime::MAX.as_millis() as f64 => {
+            Ok(Some(UnixTime::from_millis((seconds * 1000.0).floor() as i64)))
+        }
+        Some(_) => Err(Reason::ClaimsInvalid),
+    }
+}

@@ -1,0 +1,151 @@
+//! JSON as tokens and key sets are allowed to write it: one value, UTF-8, no duplicate members, bounded depth.
+//!
+//! Ordinary parsers keep the last of two members of one name, others the first: a token that means two things at once.
+//! RFC 7519 section 4 lets us refuse it, and so do we.
+
+use std::fmt;
+
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// How deep values may be nested.
+const MAX_DEPTH: usize = 16;
+
+/// A JSON value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Json {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number; integers are exact up to 2^53.
+    Number(f64),
+    /// A string.
+    String(Box<str>),
+    /// An array.
+    Array(Vec<Json>),
+    /// An object, members in the order of the text.
+    Object(Object),
+}
+
+/// A JSON object without duplicate members.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Object(Vec<(Box<str>, Json)>);
+
+impl Object {
+    /// The member of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Json> {
+        self.0.iter().find(|(member, _)| &**member == name).map(|(_, value)| value)
+    }
+
+    /// All members.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
+        self.0.iter().map(|(name, value)| (&**name, value))
+    }
+}
+
+/// The text is not one well-formed JSON object without duplicate members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JsonError;
+
+/// Reads one JSON object.
+///
+/// # Errors
+/// Everything else: another kind of value, bytes behind it, duplicate members at any depth, invalid UTF-8, too deep.
+pub fn parse_object(bytes: &[u8]) -> Result<Object, JsonError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| JsonError)?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = Seed { depth: 0 }.deserialize(&mut deserializer).map_err(|_| JsonError)?;
+    deserializer.end().map_err(|_| JsonError)?;
+    match value {
+        Json::Object(object) => Ok(object),
+        _ => Err(JsonError),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Seed {
+    depth: usize,
+}
+
+impl Seed {
+    fn deeper<E: de::Error>(self) -> Result<Self, E> {
+        if self.depth == MAX_DEPTH { Err(E::custom("nested too deep")) } else { Ok(Self { depth: self.depth + 1 }) }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Seed {
+    type Value = Json;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "NumericDate beyond 2^53 is refused by its own bound")]
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Number(value as f64))
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "NumericDate beyond 2^53 is refused by its own bound")]
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Number(value as f64))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        Ok(Json::Number(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+        Ok(Json::String(value.into()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Json, E> {
+        Ok(Json::String(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
+        let seed = self.deeper()?;
+        let mut array = Vec::new();
+        while let Some(item) = items.next_element_seed(seed)? {
+            array.push(item);
+        }
+        Ok(Json::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
+        let seed = self.deeper()?;
+        let mut object: Vec<(Box<str>, Json)> = Vec::new();
+        // Short objects, the usual kind, are searched straight; long ones through a set, so that the cost stays linear.
+        let mut seen: Option<std::collections::HashSet<Box<str>>> = None;
+        while let Some(name) = members.next_key::<Box<str>>()? {
+            let repeated = match &mut seen {
+                Some(seen) => !seen.insert(name.clone()),
+                None => object.iter().any(|(other, _)| *other == name),
+            };
+            if repeated {
+                return Err(de::Error::custom("a member is there twice"));
+            }
+            object.push((name, members.next_value_seed(seed)?));
+            if seen.is_none() && object.len() == 32 {
+                seen = Some(object.iter().map(|(name, _)| name.clone()).collect());
+            }
+        }
+        Ok(Json::Object(Object(object)))
+    }
+}

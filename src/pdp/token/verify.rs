@@ -1,0 +1,93 @@
+//! The only way from a token's bytes to a [`VerifiedToken`].
+
+use super::algorithm::Algorithm;
+use super::claims::Claims;
+use super::json::Json;
+use super::jws::CompactJws;
+use super::key::{KeySet, NoKey, Thumbprint};
+use super::profile::{IssuerPolicy, KeyIdPolicy, PolicyFingerprint};
+use crate::pdp::decision::Reason;
+use crate::pdp::time::UnixTime;
+
+/// The proof that a key of an issuer signed a token, and that it fits that issuer's policy. It says nothing about *now*: time,
+/// revocation and the key's and policy's being in force are checked each time that it is used.
+#[derive(Debug, Clone)]
+pub struct VerifiedToken {
+    claims: Claims,
+    key_id: Option<Box<str>>,
+    thumbprint: Thumbprint,
+    policy: PolicyFingerprint,
+}
+
+impl VerifiedToken {
+    /// What the token says.
+    #[must_use]
+    pub fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// `kid` of the key that signed it.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
+        self.key_id.as_deref()
+    }
+
+    /// The policy that it was checked against.
+    #[must_use]
+    pub fn policy(&self) -> PolicyFingerprint {
+        self.policy
+    }
+
+    /// Whether the key that signed it is still one of the issuer's.
+    #[must_use]
+    pub fn key_is_in(&self, keys: &KeySet) -> bool {
+        keys.still_has(self.key_id.as_deref(), self.thumbprint)
+    }
+
+    /// Whether the token is in date (RFC 7519 sections 4.1.4 to 4.1.6).
+    ///
+    /// # Errors
+    /// Expired, not yet valid, or issued in the future.
+    pub fn check_time(&self, policy: &IssuerPolicy, now: UnixTime) -> Result<(), Reason> {
+        if now >= self.claims.expires.plus(policy.leeway) {
+            return Err(Reason::TokenExpired);
+        }
+        let latest = now.plus(policy.leeway);
+        if [self.claims.not_before, self.claims.issued_at].into_iter().flatten().any(|time| time > latest) {
+            return Err(Reason::TokenNotYetValid);
+        }
+        Ok(())
+    }
+}
+
+/// The issuer that a token claims to be from: good for choosing a policy and for nothing else.
+#[must_use]
+pub fn claimed_issuer<'a>(jws: &'a CompactJws<'_>) -> Option<&'a str> {
+    match jws.payload.get("iss") {
+        Some(Json::String(issuer)) => Some(issuer),
+        _ => None,
+    }
+}
+
+/// Verifies a token against one issuer's policy and keys. The cheap checks come before the signature.
+///
+/// # Errors
+/// The reason for which the token is refused.
+pub fn verify(jws: &CompactJws<'_>, policy: &IssuerPolicy, keys: &KeySet) -> Result<VerifiedToken, Reason> {
+    let algorithm = Algorithm::parse(&jws.header.algorithm)
+        .filter(|algorithm| policy.algorithms.contains(algorithm))
+        .ok_or(Reason::AlgorithmNotAllowed)?;
+    let key_id = jws.header.key_id.as_deref();
+    if key_id.is_none() && policy.key_id == KeyIdPolicy::Required {
+        return Err(Reason::KeyIdMissing);
+    }
+    let key = keys.select(key_id, algorithm).map_err(|cause| match cause {
+        NoKey::Unknown => Reason::KeyUnknown,
+        NoKey::AlgorithmNotAllowed => Reason::AlgorithmNotAllowed,
+    })?;
+    if !key.verifies(jws.signing_input.as_bytes(), jws.signature, algorithm) {
+        return Err(Reason::SignatureInvalid);
+    }
+    let claims = Claims::check(&jws.header, &jws.payload, policy)?;
+    Ok(VerifiedToken { claims, key_id: key.key_id().map(Box::from), thumbprint: key.thumbprint(), policy: policy.fingerprint })
+}

@@ -13,4 +13,6 @@
 //! [`pdp`] is pure; [`state`] owns what it looks at; [`pip`] and [`config`] feed that; [`ext_authz`] and [`admin`] are the
 //! doors; [`server`] puts them together and [`cli`] is what a person types.
 
+pub mod config;
 pub mod pdp;
+pub mod pip;

@@ -199,7 +199,7 @@ fn remembered_token<'v>(view: &View<'v>, digest: TokenDigest) -> Option<(Arc<Ver
         .snapshot
         .issuers
         .by_fingerprint(token.policy())
-        .filter(|policy| view.facts.keys(policy.source).is_some_and(|keys| token.key_is_in(&keys)));
+        .filter(|policy| view.facts.keys(policy.keys).is_some_and(|keys| token.key_is_in(&keys)));
     match in_force {
         Some(policy) => Some((token, policy)),
         None => {
@@ -220,18 +220,18 @@ fn verified_token<'v>(
     if credential.as_str().len() > policy.max_token_bytes {
         return Err(Reason::TokenTooLong);
     }
-    let keys = view.facts.keys(policy.source).ok_or(Reason::KeysUnavailable)?;
+    let keys = view.facts.keys(policy.keys).ok_or(Reason::KeysUnavailable)?;
     let token = verify::verify(&jws, policy, &keys).inspect_err(|reason| {
         if *reason == Reason::KeyUnknown {
-            notes.unknown_key = jws.header.key_id.clone().map(|key_id| UnknownKey { source: policy.source, key_id });
+            notes.unknown_key = jws.header.key_id.clone().map(|key_id| UnknownKey { source: policy.keys, key_id });
         }
     })?;
     Ok((Arc::new(token), policy))
 }
 
 fn check_revocation(view: &View<'_>, policy: &IssuerPolicy, token: &VerifiedToken, notes: &mut Decision) -> Result<(), Reason> {
-    let Some(when_stale) = policy.revocations else { return Ok(()) };
-    let list = match (view.facts.revocations(policy.source), when_stale) {
+    let Some(rule) = policy.revocations else { return Ok(()) };
+    let list = match (view.facts.revocations(rule.source), rule.when_stale) {
         (Revocations::Fresh(list), _) => list,
         (Revocations::Stale(list), WhenStale::FailOpen) => {
             notes.used_stale_revocations = true;

@@ -16,7 +16,9 @@ pub const MAX_PERMISSION_BYTES: usize = 256;
 pub const MAX_SEGMENTS: usize = 8;
 
 /// How permissions are written: segment names between `:` and `.`, such as `service:resource.action`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// The default is the flat syntax of one segment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PermissionSyntax {
     separators: SmallVec<[u8; 4]>,
     text: Box<str>,

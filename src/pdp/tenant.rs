@@ -6,7 +6,7 @@ use std::fmt;
 pub const MAX_TENANT_BYTES: usize = 128;
 
 /// The id of a tenant: visible ASCII without comma, compared exactly, so that it is safe in a header.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TenantId(Box<str>);
 
 impl TenantId {

@@ -1,6 +1,6 @@
 //! What one issuer's tokens must look like (RFC 8725 section 3, RFC 9068).
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::json::{Json, Object};
 use crate::pdp::permission::PermissionSyntax;
 use crate::pdp::tenant::TenantId;
 
-/// Identifies where an issuer's keys and revocations come from: equal ids mean the same source under the same rules.
+/// Identifies where keys or revocations come from: equal ids mean that what was fetched for one is good for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SourceId(pub u128);
 
@@ -24,6 +24,15 @@ pub enum WhenStale {
     Deny,
     /// The last list that was seen goes on being used; each such decision is marked.
     FailOpen,
+}
+
+/// An issuer's revocation list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RevocationRule {
+    /// Where it comes from.
+    pub source: SourceId,
+    /// What happens when it is too old.
+    pub when_stale: WhenStale,
 }
 
 /// Whether a token has to name its key.
@@ -122,15 +131,15 @@ pub struct IssuerPolicy {
     /// Whether `*` in a token's permissions is a wildcard.
     pub wildcards: bool,
     /// The only tenants that this issuer speaks for; `None`: all.
-    pub tenants: Option<HashSet<TenantId>>,
+    pub tenants: Option<BTreeSet<TenantId>>,
     /// Where the other claims stand.
     pub claims: ClaimNames,
     /// How permissions are written.
     pub syntax: Arc<PermissionSyntax>,
-    /// What happens with a revocation list that is too old; `None`: the issuer has no revocation list.
-    pub revocations: Option<WhenStale>,
-    /// Where keys and revocations come from.
-    pub source: SourceId,
+    /// Where its keys come from.
+    pub keys: SourceId,
+    /// Its revocation list, if it has one.
+    pub revocations: Option<RevocationRule>,
     /// All of the above in short.
     pub fingerprint: PolicyFingerprint,
 }

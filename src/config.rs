@@ -1,0 +1,58 @@
+//! Configuration: text to [`Configuration`], or to all that is wrong with it at once.
+//!
+//! [`schema`] mirrors the text; [`compile`] is the only bridge from there to the PDP's [`Snapshot`]. A configuration that has
+//! any problem yields nothing at all, so it cannot be applied half.
+
+use std::sync::Arc;
+
+use crate::pdp::snapshot::Snapshot;
+
+mod compile;
+mod problem;
+mod schema;
+mod yaml;
+
+pub use problem::{Location, Problem, Problems};
+pub use schema::{GrpcAddress, JwksLocation, JwksSource, Listen, RevocationSource, Source, SourceFeed};
+
+/// One file of configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Its name, for messages.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// A configuration without problems.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// What decides.
+    pub snapshot: Snapshot,
+    /// Where to listen. Fixed at start.
+    pub listen: Listen,
+    /// What has to be pulled from identity services.
+    pub sources: Vec<Arc<Source>>,
+}
+
+impl Configuration {
+    /// Reads and compiles the files of a configuration, which count as one.
+    ///
+    /// # Errors
+    /// All problems, in the order of the text.
+    pub fn compile(files: &[SourceFile]) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let schema = schema::read(files, &mut problems);
+        let configuration = compile::compile(schema, files, &mut problems);
+        match configuration {
+            Some(configuration) if problems.is_empty() => Ok(configuration),
+            _ => {
+                problems.sort();
+                Err(problems)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! The configuration as it is written. Every value is checked for its own shape here; how values fit together is
+//! [`super::compile`]'s matter.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::SourceFile;
+use super::problem::Problems;
+use super::yaml::{self, Located, Node};
+use crate::pdp::obligation::IdentityField;
+use crate::pdp::permission::PermissionSyntax;
+
+mod issuer;
+mod route;
+
+pub(super) use issuer::IssuerSchema;
+pub use issuer::{JwksLocation, JwksSource, RevocationSource, Source, SourceFeed};
+pub(super) use route::{AccessSchema, RouteSchema, TenantSchema};
+
+/// Everything that the files say.
+#[derive(Debug, Default)]
+pub(super) struct Schema {
+    pub listen: Option<Located<Listen>>,
+    pub challenge_realm: Option<Located<String>>,
+    pub issuers: Vec<IssuerSchema>,
+    pub permissions: PermissionsSchema,
+    pub roles: Vec<RoleSchema>,
+    pub headers: Option<Located<HeadersSchema>>,
+    pub routes: Vec<RouteSchema>,
+}
+
+/// `permissions`: whether it was there, and its syntax if that could be read.
+#[derive(Debug, Default)]
+pub(super) enum PermissionsSchema {
+    #[default]
+    Absent,
+    Broken,
+    Read(Located<PermissionSyntax>),
+}
+
+#[derive(Debug)]
+pub(super) struct RoleSchema {
+    pub name: Located<String>,
+    pub permissions: Vec<Located<String>>,
+    pub crosses_tenants: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct HeadersSchema {
+    pub names: Vec<(IdentityField, Located<String>)>,
+    pub keep: Vec<Located<String>>,
+}
+
+/// Where the sidecar listens. Fixed at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// `ext_authz` over gRPC.
+    pub grpc: Vec<GrpcAddress>,
+    /// Health, metrics and dumps.
+    pub admin: SocketAddr,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            grpc: vec![GrpcAddress::Unix("/run/portcullis/authz.sock".into()), GrpcAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 9191)))],
+            admin: SocketAddr::from(([127, 0, 0, 1], 9193)),
+        }
+    }
+}
+
+/// An address of the gRPC server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GrpcAddress {
+    /// `unix:/absolute/path`.
+    Unix(PathBuf),
+    /// An IP address and a port.
+    Tcp(SocketAddr),
+}
+
+impl std::fmt::Display for GrpcAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp(address) => address.fmt(f),
+        }
+    }
+}
+
+/// The longest path of a Unix socket (`sun_path` without its final NUL).
+const MAX_SOCKET_PATH: usize = 107;
+
+impl GrpcAddress {
+    fn parse(text: &str) -> Result<Self, String> {
+        let Some(path) = text.strip_prefix("unix:") else {
+            return yaml::socket_address(text).map(Self::Tcp).map_err(|error| format!("{error} or 'unix:/run/portcullis/authz.sock'"));
+        };
+        // `unix:///path` is how URLs and Envoy's documentation write it.
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if !path.starts_with('/') {
+            return Err(format!("the socket's path must be absolute, and it is '{path}'"));
+        }
+        if path.len() > MAX_SOCKET_PATH {
+            return Err(format!("the socket's path has {} bytes, and the system allows {MAX_SOCKET_PATH}", path.len()));
+        }
+        Ok(Self::Unix(path.into()))
+    }
+}
+
+/// Reads all files into one schema. Lists and maps of several files add up; what can be there only once is a problem when
+/// it is there twice.
+pub(super) fn read(files: &[SourceFile], problems: &mut Problems) -> Schema {
+    let mut schema = Schema::default();
+    for file in files {
+        let Some(documents) = yaml::load(&file.name, &file.text, problems) else { continue };
+        for document in &documents {
+            let root = Node::root(document, &file.name);
+            // A document of comments only is nothing to complain about, as long as there are others.
+            if !root.is_null() {
+                read_document(&root, &mut schema, problems);
+            }
+        }
+    }
+    schema
+}
+
+fn read_document(root: &Node<'_>, schema: &mut Schema, problems: &mut Problems) {
+    let Some(mut map) = root.map(problems) else { return };
+    if let Some(node) = map.take("listen") {
+        let listen = listen(&node, problems).map(|listen| node.locate(listen));
+        once(&mut schema.listen, listen, problems);
+    }
+    if let Some(node) = map.take("challenge_realm") {
+        once(&mut schema.challenge_realm, challenge_realm(&node, problems), problems);
+    }
+    if let Some(node) = map.take("issuers") {
+        for (name, issuer) in node.entries(problems).unwrap_or_default() {
+            schema.issuers.extend(issuer::read(name, &issuer, problems));
+        }
+    }
+    if let Some(node) = map.take("permissions") {
+        read_permissions(&node, schema, problems);
+    }
+    if let Some(node) = map.take("roles") {
+        for (name, role) in node.entries(problems).unwrap_or_default() {
+            schema.roles.extend(role_schema(name, &role, problems));
+        }
+    }
+    if let Some(node) = map.take("headers") {
+        let headers = headers(&node, problems).map(|headers| node.locate(headers));
+        once(&mut schema.headers, headers, problems);
+    }
+    if let Some(node) = map.take("routes") {
+        for route in node.items(problems).unwrap_or_default() {
+            schema.routes.extend(route::read(&route, problems));
+        }
+    }
+    map.finish(problems);
+}
+
+/// Keeps the first of two values that can be there only once.
+fn once<T>(slot: &mut Option<Located<T>>, value: Option<Located<T>>, problems: &mut Problems) {
+    let Some(value) = value else { return };
+    match slot {
+        Some(first) => value.problem(problems, format!("this is there already, at {}; keep one of them", first.location)),
+        None => *slot = Some(value),
+    }
+}
+
+fn listen(node: &Node<'_>, problems: &mut Problems) -> Option<Listen> {
+    let mut map = node.map(problems)?;
+    let mut listen = Listen::default();
+    if let Some(node) = map.take("grpc") {
+        let addresses = node.strings(problems)?;
+        if addresses.is_empty() {
+            node.problem(problems, "there must be at least one address, such as 'unix:/run/portcullis/authz.sock'");
+        }
+        let mut grpc: Vec<GrpcAddress> = Vec::new();
+        for address in addresses {
+            let Some(parsed) = address.clone().convert(problems, |text| GrpcAddress::parse(&text)) else { continue };
+            if grpc.contains(&parsed.value) {
+                address.problem(problems, format!("the address '{}' is there twice", address.value));
+            }
+            grpc.push(parsed.value);
+        }
+        listen.grpc = grpc;
+    }
+    if let Some(node) = map.take("admin") {
+        listen.admin = node.string(problems)?.convert(problems, |text| yaml::socket_address(&text))?.value;
+    }
+    map.finish(problems);
+    Some(listen)
+}
+
+fn challenge_realm(node: &Node<'_>, problems: &mut Problems) -> Option<Located<String>> {
+    node.string(problems)?.convert(problems, |realm| {
+        if realm.len() <= 128 && realm.bytes().all(|b| (b == b' ' || b.is_ascii_graphic()) && b != b'"' && b != b'\\') {
+            Ok(realm)
+        } else {
+            Err("a realm is at most 128 visible ASCII characters without '\"' and '\\'")
+        }
+    })
+}
+
+fn read_permissions(node: &Node<'_>, schema: &mut Schema, problems: &mut Problems) {
+    if let PermissionsSchema::Read(first) = &schema.permissions {
+        node.problem(problems, format!("this is there already, at {}; keep one of them", first.location));
+        return;
+    }
+    schema.permissions = PermissionsSchema::Broken;
+    let Some(mut map) = node.map(problems) else { return };
+    let syntax = map
+        .require(problems, "syntax", "how permissions are written, such as 'service:resource.action'")
+        .and_then(|node| node.string(problems))
+        .and_then(|text| {
+            text.convert(problems, |text| {
+                PermissionSyntax::parse(&text).map_err(|error| {
+                    format!(
+                        "'{text}' is no permission syntax: {error}. Write the names of the segments with ':' or '.' between them, such as \
+                         'service:resource.action', 'resource:action:scope', or 'name'"
+                    )
+                })
+            })
+        });
+    if let Some(syntax) = syntax {
+        schema.permissions = PermissionsSchema::Read(syntax);
+    }
+    map.finish(problems);
+}
+
+fn role_schema(name: Located<String>, node: &Node<'_>, problems: &mut Problems) -> Option<RoleSchema> {
+    let mut map = node.map(problems)?;
+    let permissions =
+        map.require(problems, "permissions", "what the role may do; '[]' for nothing").and_then(|node| node.strings(problems));
+    let crosses_tenants = map.take("crosses_tenants").and_then(|node| node.bool(problems)).unwrap_or(false);
+    map.finish(problems);
+    Some(RoleSchema { name, permissions: permissions.unwrap_or_default(), crosses_tenants })
+}
+
+fn headers(node: &Node<'_>, problems: &mut Problems) -> Option<HeadersSchema> {
+    let mut map = node.map(problems)?;
+    let mut headers = HeadersSchema::default();
+    for (field, key, _) in IdentityField::ALL {
+        if let Some(name) = map.take(key).and_then(|node| header_name(&node, problems)) {
+            headers.names.push((field, name));
+        }
+    }
+    if let Some(node) = map.take("keep") {
+        headers.keep = node.strings(problems)?;
+    }
+    map.finish(problems);
+    Some(headers)
+}
+
+/// A header name in lower case (RFC 9110 section 5.1), without `_`, which many servers drop or fold.
+pub(super) fn header_name(node: &Node<'_>, problems: &mut Problems) -> Option<Located<String>> {
+    node.string(problems)?.convert(problems, |name| {
+        let fits = name.len() <= 64 && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if fits {
+            Ok(name)
+        } else {
+            Err(format!("'{name}' is no header name; write lower-case letters, digits and '-', such as 'x-user-id'"))
+        }
+    })
+}

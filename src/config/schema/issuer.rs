@@ -1,0 +1,327 @@
+//! `issuers`: whose tokens are accepted, and where their keys and revocations come from.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::problem::Problems;
+use crate::config::yaml::{Located, Node};
+use crate::pdp::tenant::TenantId;
+use crate::pdp::token::algorithm::Algorithm;
+use crate::pdp::token::jws::media_type;
+use crate::pdp::token::profile::{AcceptedTypes, ClaimNames, ClaimPath, KeyIdPolicy, RequiredClaims, SourceId, WhenStale};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Something that has to be pulled in the background.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Under which it is looked up.
+    pub id: SourceId,
+    /// The configured name of the issuer, for logs and metrics.
+    pub issuer: Arc<str>,
+    /// What it is.
+    pub feed: SourceFeed,
+}
+
+/// What a source gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceFeed {
+    /// A JWK set.
+    Keys(JwksSource),
+    /// A revocation list.
+    Revocations(RevocationSource),
+}
+
+/// Where a JWK set comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JwksSource {
+    /// The document.
+    pub location: JwksLocation,
+    /// How often it is fetched, when the server does not say otherwise.
+    pub refresh: Duration,
+    /// For how long a set is good after it was fetched.
+    pub max_stale: Duration,
+    /// How long a fetch for an unknown key waits after the one before.
+    pub cooldown: Duration,
+    /// Keys for other algorithms are not kept.
+    pub algorithms: Vec<Algorithm>,
+}
+
+/// A JWK set's document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JwksLocation {
+    /// Fetched over HTTP.
+    Url(http::Uri),
+    /// Read from a file.
+    File(PathBuf),
+}
+
+/// Where a revocation list comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevocationSource {
+    /// The feed.
+    pub url: http::Uri,
+    /// For how long the server may hold a request until there is something new.
+    pub wait: Duration,
+    /// For how long a list is good after the feed last confirmed it.
+    pub max_staleness: Duration,
+    /// What happens then.
+    pub when_stale: WhenStale,
+}
+
+#[derive(Debug)]
+pub(crate) struct IssuerSchema {
+    pub name: Located<String>,
+    pub issuer: Located<String>,
+    pub audiences: Vec<Box<str>>,
+    pub algorithms: Vec<Algorithm>,
+    pub types: AcceptedTypes,
+    pub key_id: KeyIdPolicy,
+    pub required: RequiredClaims,
+    pub leeway: Duration,
+    pub max_lifetime: Option<Duration>,
+    pub max_token_bytes: usize,
+    pub wildcards: bool,
+    pub tenants: Option<Vec<TenantId>>,
+    pub claims: ClaimNames,
+    pub jwks: JwksSource,
+    pub revocations: Option<RevocationSource>,
+}
+
+pub(super) fn read(name: Located<String>, node: &Node<'_>, problems: &mut Problems) -> Option<IssuerSchema> {
+    let mut map = node.map(problems)?;
+    let issuer =
+        map.require(problems, "issuer", "the 'iss' of its tokens, such as 'https://id.example.com'").and_then(|n| n.string(problems));
+    let audiences =
+        map.require(problems, "audiences", "a list; one of them must be in a token's 'aud'").and_then(|n| audiences(&n, problems));
+    let algorithms = map.take("algorithms").map_or(Some(vec![Algorithm::Rs256]), |n| algorithms(&n, problems));
+    let types = map.take("typ").map_or(Some(AcceptedTypes::AccessTokens), |n| types(&n, problems));
+    let key_id = choice_or(
+        map.take("kid"),
+        problems,
+        KeyIdPolicy::Required,
+        &[("required", KeyIdPolicy::Required), ("optional", KeyIdPolicy::Optional)],
+    );
+    let required = map.take("require").map_or(Some(RequiredClaims::default()), |n| required_claims(&n, problems));
+    let leeway = duration_or(map.take("leeway"), problems, 10 * SECOND, Duration::ZERO..=5 * MINUTE);
+    let max_lifetime = map.take("max_lifetime").map(|n| n.duration(problems, SECOND..=3650 * DAY));
+    let max_token_bytes = map.take("max_token_bytes").map_or(Some(8192), |n| n.usize(problems, 256..=65_536));
+    let wildcards = map.take("wildcards").map_or(Some(false), |n| n.bool(problems));
+    let tenants = map.take("tenants").map(|n| tenants(&n, problems));
+    let claims = map.take("claims").map_or(Some(default_claims()), |n| claims(&n, problems));
+    let jwks = map
+        .require(problems, "jwks", "where its keys are, such as '{ url: https://id.example.com/.well-known/jwks.json }'")
+        .and_then(|n| jwks(&n, problems, algorithms.as_deref().unwrap_or_default()));
+    let revocations = map.take("revocations").map(|n| revocations(&n, problems));
+    map.finish(problems);
+    Some(IssuerSchema {
+        name,
+        issuer: issuer?,
+        audiences: audiences?,
+        algorithms: algorithms?,
+        types: types?,
+        key_id: key_id?,
+        required: required?,
+        leeway: leeway?,
+        max_lifetime: optional(max_lifetime)?,
+        max_token_bytes: max_token_bytes?,
+        wildcards: wildcards?,
+        tenants: optional(tenants)?,
+        claims: claims?,
+        jwks: jwks?,
+        revocations: optional(revocations)?,
+    })
+}
+
+/// `None`: it could not be read. `Some(None)`: it is not there.
+#[allow(clippy::option_option, reason = "the two kinds of nothing are the point")]
+fn optional<T>(value: Option<Option<T>>) -> Option<Option<T>> {
+    match value {
+        None => Some(None),
+        Some(None) => None,
+        Some(value) => Some(value),
+    }
+}
+
+fn duration_or(
+    node: Option<Node<'_>>,
+    problems: &mut Problems,
+    default: Duration,
+    range: std::ops::RangeInclusive<Duration>,
+) -> Option<Duration> {
+    node.map_or(Some(default), |node| node.duration(problems, range))
+}
+
+fn choice_or<T: Copy>(node: Option<Node<'_>>, problems: &mut Problems, default: T, choices: &[(&str, T)]) -> Option<T> {
+    node.map_or(Some(default), |node| node.choice(problems, choices))
+}
+
+fn audiences(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<Box<str>>> {
+    let audiences: Vec<Box<str>> = node.strings(problems)?.into_iter().map(|audience| audience.value.into()).collect();
+    if audiences.is_empty() {
+        node.problem(problems, "there must be at least one audience: a token that is for nobody in particular is for everybody");
+        return None;
+    }
+    Some(audiences)
+}
+
+fn algorithms(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<Algorithm>> {
+    let mut algorithms = Vec::new();
+    for name in node.strings(problems)? {
+        match Algorithm::parse(&name.value) {
+            Some(algorithm) if algorithms.contains(&algorithm) => name.problem(problems, format!("'{algorithm}' is there twice")),
+            Some(algorithm) => algorithms.push(algorithm),
+            None => name.problem(
+                problems,
+                format!("'{}' is no algorithm that can be allowed; choose from RS256, RS384, RS512, PS256, ES256, EdDSA", name.value),
+            ),
+        }
+    }
+    if algorithms.is_empty() {
+        node.problem(problems, "there must be at least one algorithm; leave the key out for RS256");
+        return None;
+    }
+    Some(algorithms)
+}
+
+fn types(node: &Node<'_>, problems: &mut Problems) -> Option<AcceptedTypes> {
+    let types: Vec<Box<str>> = node.strings(problems)?.iter().map(|typ| media_type(&typ.value)).collect();
+    if types.is_empty() {
+        node.problem(
+            problems,
+            "there must be at least one type, such as 'at+jwt'; leave the key out to accept access tokens of the usual kinds",
+        );
+        return None;
+    }
+    Some(AcceptedTypes::Listed(types))
+}
+
+fn required_claims(node: &Node<'_>, problems: &mut Problems) -> Option<RequiredClaims> {
+    let mut required = RequiredClaims::default();
+    for claim in node.strings(problems)? {
+        match &*claim.value {
+            "iat" => required.issued_at = true,
+            "nbf" => required.not_before = true,
+            "jti" => required.token_id = true,
+            "sid" => required.session = true,
+            "client_id" => required.client_id = true,
+            "tenant" => required.tenant = true,
+            "iss" | "sub" | "aud" | "exp" => {}
+            other => claim.problem(
+                problems,
+                format!(
+                    "'{other}' cannot be required; choose from iat, nbf, jti, sid, client_id, tenant (iss, sub, aud and exp always are)"
+                ),
+            ),
+        }
+    }
+    Some(required)
+}
+
+fn tenants(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<TenantId>> {
+    let parsed = node.strings(problems)?.into_iter().filter_map(|text| {
+        text.convert(problems, |text| {
+            TenantId::parse(&text).ok_or_else(|| format!("'{text}' is no tenant id: at most 128 visible ASCII characters without ','"))
+        })
+    });
+    Some(parsed.map(|tenant| tenant.value).collect())
+}
+
+/// Only what has a registered claim name is looked at unless the configuration says where it stands.
+fn default_claims() -> ClaimNames {
+    ClaimNames { session: Some(ClaimPath(vec!["sid".into()])), ..ClaimNames::default() }
+}
+
+fn claims(node: &Node<'_>, problems: &mut Problems) -> Option<ClaimNames> {
+    let mut map = node.map(problems)?;
+    let mut path = |name| map.take(name).and_then(|node| claim_path(&node, problems));
+    let claims = ClaimNames {
+        tenant: path("tenant"),
+        permissions: path("permissions"),
+        roles: path("roles"),
+        session: path("session").or_else(|| default_claims().session),
+        realm: path("realm"),
+        services: path("services"),
+    };
+    map.finish(problems);
+    Some(claims)
+}
+
+/// A claim's name, or, for one within others, the list of names that leads to it.
+fn claim_path(node: &Node<'_>, problems: &mut Problems) -> Option<ClaimPath> {
+    let names: Vec<Box<str>> = node.strings(problems)?.into_iter().map(|name| name.value.into()).collect();
+    if names.is_empty() {
+        node.problem(problems, "there must be a name, or the names that lead to the claim, such as '[realm_access, roles]'");
+        return None;
+    }
+    Some(ClaimPath(names))
+}
+
+fn jwks(node: &Node<'_>, problems: &mut Problems, algorithms: &[Algorithm]) -> Option<JwksSource> {
+    let mut map = node.map(problems)?;
+    let url = map.take("url").map(|node| url(&node, problems));
+    let file = map.take("file").map(|node| file(&node, problems));
+    let location = match (url, file) {
+        (Some(url), None) => url.map(JwksLocation::Url),
+        (None, Some(file)) => file.map(JwksLocation::File),
+        (None, None) => {
+            node.problem(problems, "say where the keys are: 'url' or 'file'");
+            None
+        }
+        (Some(_), Some(_)) => {
+            node.problem(problems, "there can be 'url' or 'file', not both");
+            None
+        }
+    };
+    let refresh = duration_or(map.take("refresh"), problems, 5 * MINUTE, SECOND..=DAY);
+    let max_stale = duration_or(map.take("max_stale"), problems, 24 * HOUR, SECOND..=30 * DAY);
+    let cooldown = duration_or(map.take("cooldown"), problems, 10 * SECOND, 100 * Duration::from_millis(1)..=HOUR);
+    map.finish(problems);
+    let (refresh, max_stale) = (refresh?, max_stale?);
+    if max_stale < refresh {
+        node.problem(problems, "'max_stale' is less than 'refresh', so the keys would be out of date most of the time");
+        return None;
+    }
+    Some(JwksSource { location: location?, refresh, max_stale, cooldown: cooldown?, algorithms: algorithms.to_vec() })
+}
+
+fn revocations(node: &Node<'_>, problems: &mut Problems) -> Option<RevocationSource> {
+    let mut map = node.map(problems)?;
+    let url = map
+        .require(problems, "url", "where the feed is, such as 'https://id.example.com/v1/revocations'")
+        .and_then(|node| url(&node, problems));
+    let wait = duration_or(map.take("wait"), problems, 30 * SECOND, Duration::ZERO..=MINUTE);
+    let max_staleness = duration_or(map.take("max_staleness"), problems, 60 * SECOND, SECOND..=30 * DAY);
+    let when_stale =
+        choice_or(map.take("when_stale"), problems, WhenStale::Deny, &[("deny", WhenStale::Deny), ("fail_open", WhenStale::FailOpen)]);
+    map.finish(problems);
+    let (wait, max_staleness) = (wait?, max_staleness?);
+    if wait >= max_staleness {
+        node.problem(problems, "'wait' must be less than 'max_staleness': while the server holds a request, the list gets no younger");
+        return None;
+    }
+    Some(RevocationSource { url: url?, wait, max_staleness, when_stale: when_stale? })
+}
+
+fn url(node: &Node<'_>, problems: &mut Problems) -> Option<http::Uri> {
+    let text = node.string(problems)?;
+    let parsed = text.convert(problems, |text| match text.parse::<http::Uri>() {
+        Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty()) => {
+            if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+                Err("a URL here cannot hold user information".to_string())
+            } else {
+                Ok(uri)
+            }
+        }
+        _ => Err(format!("'{text}' is no URL with http:// or https:// and a host")),
+    });
+    parsed.map(|url| url.value)
+}
+
+fn file(node: &Node<'_>, problems: &mut Problems) -> Option<PathBuf> {
+    node.string(problems).map(|path| path.value.into())
+}

@@ -1,0 +1,195 @@
+//! `routes`: which requests there are, and what each of them needs.
+
+use crate::config::problem::Problems;
+use crate::config::yaml::{Located, Node};
+use crate::pdp::route::{HostPattern, PathTemplate};
+use crate::pdp::tenant::Realm;
+
+#[derive(Debug)]
+pub(crate) struct RouteSchema {
+    pub name: Option<Located<String>>,
+    pub hosts: Vec<Located<HostPattern>>,
+    pub path_text: Located<String>,
+    pub path: PathTemplate,
+    pub realm: Option<Realm>,
+    pub tenant: Option<Located<TenantSchema>>,
+    pub service: Option<Located<String>>,
+    pub websocket: bool,
+    pub methods: Vec<(Located<String>, AccessSchema)>,
+}
+
+#[derive(Debug)]
+pub(crate) enum TenantSchema {
+    Token,
+    Path(String),
+    Header(String),
+    Query(String),
+    Subdomain,
+}
+
+#[derive(Debug)]
+pub(crate) enum AccessSchema {
+    Public,
+    Optional,
+    Authenticated,
+    Permissions(Vec<Located<String>>),
+}
+
+pub(super) fn read(node: &Node<'_>, problems: &mut Problems) -> Option<RouteSchema> {
+    let mut map = node.map(problems)?;
+    let name = map.take("name").and_then(|node| name(&node, problems));
+    let path_text =
+        map.require(problems, "path", "a template such as '/tenants/{tenant}/posts/{id}'").and_then(|node| node.string(problems));
+    let path = path_text.clone().and_then(|text| {
+        text.convert(problems, |text| PathTemplate::parse(&text).map_err(|error| format!("'{text}' is no path template: {error}")))
+    });
+    let hosts = map.take("hosts").map_or(Some(Vec::new()), |node| hosts(&node, problems));
+    let realm = map.take("realm").map(|node| node.choice(problems, &[("system", Realm::System), ("tenant", Realm::Tenant)]));
+    let tenant = map.take("tenant").map(|node| tenant(&node, problems).map(|tenant| node.locate(tenant)));
+    let service = map.take("service").map(|node| node.string(problems));
+    let websocket = map.take("upgrade").map(|node| node.choice(problems, &[("websocket", true)]));
+    let methods = map
+        .require(problems, "methods", "what each method needs, such as '{ GET: { permission: \"blog:posts.read\" } }'")
+        .and_then(|node| methods(&node, problems));
+    map.finish(problems);
+    // A requirement that is there and cannot be read must not become a requirement that is not there.
+    if [realm.is_some_and(|r| r.is_none()), tenant.as_ref().is_some_and(Option::is_none), service.as_ref().is_some_and(Option::is_none)]
+        .contains(&true)
+    {
+        return None;
+    }
+    Some(RouteSchema {
+        name,
+        hosts: hosts?,
+        path: path?.value,
+        path_text: path_text?,
+        realm: realm.flatten(),
+        tenant: tenant.flatten(),
+        service: service.flatten(),
+        websocket: websocket.flatten().unwrap_or(false),
+        methods: methods?,
+    })
+}
+
+fn name(node: &Node<'_>, problems: &mut Problems) -> Option<Located<String>> {
+    node.string(problems)?.convert(problems, |name| {
+        let fits = name.len() <= 128 && name.bytes().all(|b| b == b' ' || (b.is_ascii_graphic() && b != b'"'));
+        if fits { Ok(name) } else { Err("a route's name is at most 128 visible ASCII characters without '\"'") }
+    })
+}
+
+fn hosts(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<Located<HostPattern>>> {
+    let texts = node.strings(problems)?;
+    if texts.is_empty() {
+        node.problem(problems, "there must be at least one host; leave the key out for any host");
+    }
+    let mut hosts: Vec<Located<HostPattern>> = Vec::new();
+    for text in texts {
+        let Some(host) = text.clone().convert(problems, |text| HostPattern::parse(&text).map_err(|error| format!("'{text}': {error}")))
+        else {
+            continue;
+        };
+        if hosts.iter().any(|other| other.value == host.value) {
+            text.problem(problems, format!("the host '{}' is there twice", text.value));
+        } else {
+            hosts.push(host);
+        }
+    }
+    Some(hosts)
+}
+
+fn tenant(node: &Node<'_>, problems: &mut Problems) -> Option<TenantSchema> {
+    const WAYS: &str = "'token', or one of { path: parameter }, { header: x-tenant }, { query: tenant }, { host: subdomain }";
+    if !node.is_map() {
+        let text = node.string(problems)?;
+        if text.value == "token" {
+            return Some(TenantSchema::Token);
+        }
+        text.problem(problems, format!("'{}' is no way to bind a tenant; write {WAYS}", text.value));
+        return None;
+    }
+    let mut map = node.map(problems)?;
+    let found = [
+        map.take("path").map(|node| node.string(problems).map(|name| TenantSchema::Path(name.value))),
+        map.take("header").map(|node| super::header_name(&node, problems).map(|name| TenantSchema::Header(name.value))),
+        map.take("query").map(|node| node.string(problems).map(|name| TenantSchema::Query(name.value))),
+        map.take("host").map(|node| node.choice(problems, &[("subdomain", ())]).map(|()| TenantSchema::Subdomain)),
+    ];
+    map.finish(problems);
+    let mut found = found.into_iter().flatten();
+    match (found.next(), found.next()) {
+        (Some(binding), None) => binding,
+        _ => {
+            node.problem(problems, format!("there must be exactly one binding: {WAYS}"));
+            None
+        }
+    }
+}
+
+fn methods(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<(Located<String>, AccessSchema)>> {
+    let entries = node.entries(problems)?;
+    if entries.is_empty() {
+        node.problem(problems, "there must be at least one method: one that is not listed is refused");
+    }
+    let mut methods = Vec::new();
+    for (method, rule) in entries {
+        if !is_method(&method.value) {
+            let message = if method.value.bytes().any(|b| b.is_ascii_lowercase()) {
+                format!("methods are compared exactly; write '{}'", method.value.to_ascii_uppercase())
+            } else {
+                format!("'{}' is no method", method.value)
+            };
+            method.problem(problems, message);
+            continue;
+        }
+        methods.extend(access(&rule, problems).map(|access| (method, access)));
+    }
+    Some(methods)
+}
+
+/// RFC 9110 section 9.1, with capital letters only, as all registered methods are.
+fn is_method(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 32 && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'))
+}
+
+fn access(node: &Node<'_>, problems: &mut Problems) -> Option<AccessSchema> {
+    let mut map = node.map(problems)?;
+    let access = map.take("access").map(|node| {
+        node.choice(
+            problems,
+            &[("public", AccessWord::Public), ("optional", AccessWord::Optional), ("authenticated", AccessWord::Authenticated)],
+        )
+    });
+    let permissions = map.take("permission").map(|node| (node.strings(problems), node));
+    map.finish(problems);
+    match (access, permissions) {
+        (Some(word), None) => Some(match word? {
+            AccessWord::Public => AccessSchema::Public,
+            AccessWord::Optional => AccessSchema::Optional,
+            AccessWord::Authenticated => AccessSchema::Authenticated,
+        }),
+        (None, Some((permissions, node))) => {
+            let permissions = permissions?;
+            if permissions.is_empty() {
+                node.problem(problems, "there must be at least one permission; 'access: authenticated' asks for none");
+                return None;
+            }
+            Some(AccessSchema::Permissions(permissions))
+        }
+        (None, None) => {
+            node.problem(problems, "say what is needed: 'permission: ...', or 'access: authenticated', 'optional' or 'public'");
+            None
+        }
+        (Some(_), Some(_)) => {
+            node.problem(problems, "there can be 'access' or 'permission', not both: a permission always needs somebody who has it");
+            None
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum AccessWord {
+    Public,
+    Optional,
+    Authenticated,
+}

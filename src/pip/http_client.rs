@@ -1,0 +1,282 @@
+//! A bounded HTTP GET, which is all that the background refreshers need from HTTP.
+//!
+//! The peer is the identity service, and the client assumes that it can be slow, broken or replaced by something else.
+//! So every exchange has one deadline from the first packet to the last byte, the body is counted while it is read,
+//! redirects are never followed (a fetch goes nowhere but to the configured host), content codings are refused (there is
+//! nothing to decompress, so nothing to bomb), and whatever is not declared as JSON is refused before it is read. Proxy
+//! settings in the environment are ignored for the same reason as redirects.
+//!
+//! A failed fetch is one [`FetchError`]; it never yields a part of a body.
+
+mod error;
+mod headers;
+mod resolver;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Body, Incoming};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::time::{Instant, timeout_at};
+
+pub use self::error::{ClientError, FetchError, Phase};
+use self::resolver::SystemResolver;
+
+/// The smallest head buffer that HTTP/1 parsing works with (hyper refuses less).
+const MIN_HEAD_BYTES: usize = 8 * 1024;
+
+/// A pooled connection is closed after this long without use. Longer than the pause between two long polls, shorter than
+/// the idle time-outs of common load balancers, so that a stale connection is rarely picked.
+const POOL_IDLE: Duration = Duration::from_secs(20);
+
+/// An HTTP/2 connection outlives a request that timed out on it, so one to a peer that vanished without a FIN would be
+/// picked again and again. Pings find that out.
+const PINGS: Pings = Pings { interval: Duration::from_secs(10), timeout: Duration::from_secs(5) };
+
+#[derive(Clone, Copy, Debug)]
+struct Pings {
+    interval: Duration,
+    timeout: Duration,
+}
+
+/// What one stream, and one connection, may have in flight towards us before we read it.
+const H2_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// The first allocation for a body.
+const MIN_GROWTH: usize = 4096;
+
+/// Bounds that hold for every exchange of one client.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Time for all connection attempts to a host together, not counting the TLS handshake. Keeps an address that
+    /// swallows packets from using up the whole deadline of a long poll.
+    pub connect_timeout: Duration,
+    /// Size of a response head in bytes; at least 8 KiB.
+    pub max_head_bytes: usize,
+    /// Number of header fields in a response.
+    pub max_headers: usize,
+    /// Longest `Retry-After` that is believed; longer ones count as this.
+    pub max_retry_after: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            max_head_bytes: 32 * 1024,
+            max_headers: 64,
+            max_retry_after: Duration::from_secs(300),
+        }
+    }
+}
+
+/// One conditional GET.
+#[derive(Clone, Copy, Debug)]
+pub struct GetRequest<'a> {
+    /// Absolute `http` or `https` URL without user information.
+    pub url: &'a Uri,
+    /// Entity tag of the last good answer (RFC 9110 section 13.1.2).
+    pub if_none_match: Option<&'a str>,
+    /// Value of the `Accept` field.
+    pub accept: &'a str,
+    /// Time for the whole exchange: name look-up, connection, TLS, response head and body.
+    pub deadline: Duration,
+    /// Size of the body in bytes above which it is refused. It belongs to the request because a key set and a revocation
+    /// list differ by orders of magnitude.
+    pub max_body_bytes: usize,
+}
+
+/// A good answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// 304: what the caller has is still right.
+    NotModified {
+        /// Renewed lifetime of what the caller has; see [`Fetched::Body`].
+        max_age: Option<Duration>,
+    },
+    /// 200 with a whole body.
+    Body {
+        /// The body, at most `max_body_bytes` long and declared as JSON; not parsed.
+        bytes: Bytes,
+        /// The entity tag to send as `if_none_match` next time; absent when it was missing or not well formed.
+        etag: Option<String>,
+        /// `max-age` of `Cache-Control` less `Age`; zero for `no-store`, `no-cache` and an unreadable `max-age` (RFC 9111
+        /// section 4.2). Up to 68 years, so the caller bounds it.
+        max_age: Option<Duration>,
+    },
+}
+
+/// The client. Cloning is cheap; clones share idle connections. It does not limit how many exchanges run at once: each
+/// refresher has one in flight.
+#[derive(Clone)]
+pub struct HttpClient {
+    client: Client<HttpsConnector<HttpConnector<SystemResolver>>, Empty<Bytes>>,
+    limits: Limits,
+}
+
+impl HttpClient {
+    /// A client that trusts the certificate authorities of Mozilla's list.
+    pub fn new(limits: Limits) -> Result<Self, ClientError> {
+        let tls = tls_builder()?.with_webpki_roots().with_no_client_auth();
+        Ok(Self::with_tls(limits, tls, PINGS))
+    }
+
+    /// A client that trusts exactly `roots`, for an identity service behind a private certificate authority.
+    pub fn with_roots(limits: Limits, roots: RootCertStore) -> Result<Self, ClientError> {
+        if roots.is_empty() {
+            return Err(ClientError::NoRoots);
+        }
+        let tls = tls_builder()?.with_root_certificates(roots).with_no_client_auth();
+        Ok(Self::with_tls(limits, tls, PINGS))
+    }
+
+    fn with_tls(limits: Limits, tls: ClientConfig, pings: Pings) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(SystemResolver);
+        tcp.enforce_http(false); // https passes through it as well; `outgoing` checks the scheme
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(limits.connect_timeout));
+        tcp.set_keepalive(Some(Duration::from_secs(15)));
+
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().enable_http2().wrap_connector(tcp);
+
+        let head_bytes = limits.max_head_bytes.max(MIN_HEAD_BYTES);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(2)
+            .http1_max_buf_size(head_bytes)
+            .http1_max_headers(limits.max_headers)
+            .http2_max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
+            .http2_initial_stream_window_size(H2_WINDOW_BYTES)
+            .http2_initial_connection_window_size(H2_WINDOW_BYTES)
+            .http2_keep_alive_interval(pings.interval)
+            .http2_keep_alive_timeout(pings.timeout)
+            .http2_keep_alive_while_idle(true)
+            .build(connector);
+        Self { client, limits }
+    }
+
+    /// Fetches `request.url`.
+    ///
+    /// Dropping the future ends the exchange. Succeeds only for a 200 with a whole JSON body within the bounds, or for a
+    /// 304 to a request that had `if_none_match`; everything else is a [`FetchError`].
+    pub async fn get(&self, request: GetRequest<'_>) -> Result<Fetched, FetchError> {
+        let outgoing = outgoing(&request)?;
+        let end = deadline(request.deadline);
+        let timed_out = |phase| FetchError::Timeout { phase, after: request.deadline };
+
+        let response = timeout_at(end, self.client.request(outgoing))
+            .await
+            .map_err(|_| timed_out(Phase::Response))?
+            .map_err(|error| FetchError::from_client(&error))?;
+
+        if response.headers().len() > self.limits.max_headers {
+            // HTTP/2 bounds the bytes of a head, but not the number of its fields.
+            return Err(FetchError::Head("too many header fields".to_owned()));
+        }
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_MODIFIED if request.if_none_match.is_some() => {
+                let max_age = headers::max_age(response.headers());
+                return Ok(Fetched::NotModified { max_age });
+            }
+            status => return Err(self.refused(status, &response)),
+        }
+
+        headers::check_coding(response.headers())?;
+        headers::check_json(response.headers())?;
+        let etag = headers::etag(response.headers());
+        let max_age = headers::max_age(response.headers());
+        let bytes = timeout_at(end, read(response.into_body(), request.max_body_bytes)).await.map_err(|_| timed_out(Phase::Body))??;
+        Ok(Fetched::Body { bytes, etag, max_age })
+    }
+
+    fn refused(&self, status: StatusCode, response: &Response<Incoming>) -> FetchError {
+        // 304 without a condition is no redirect, and neither are the other unassigned ones; they are just odd.
+        if matches!(status.as_u16(), 300..=303 | 307 | 308) {
+            return FetchError::Redirect { status: status.as_u16(), location: headers::quoted(response.headers(), header::LOCATION) };
+        }
+        FetchError::Status { status: status.as_u16(), retry_after: headers::retry_after(response.headers(), self.limits.max_retry_after) }
+    }
+}
+
+/// Every client names its provider, so that none depends on what the process has installed as its default.
+fn tls_builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, ClientError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(ClientError::Tls)
+}
+
+fn deadline(after: Duration) -> Instant {
+    let now = Instant::now();
+    // A deadline that the clock cannot express is a mistake in the configuration; a day bounds it all the same.
+    now.checked_add(after).unwrap_or(now + Duration::from_secs(86_400))
+}
+
+fn outgoing(request: &GetRequest<'_>) -> Result<Request<Empty<Bytes>>, FetchError> {
+    let url = request.url;
+    if !matches!(url.scheme_str(), Some("http" | "https")) {
+        return Err(FetchError::Request("the url needs the scheme http or https".to_owned()));
+    }
+    if url.host().is_none_or(str::is_empty) {
+        return Err(FetchError::Request("the url has no host".to_owned()));
+    }
+    if url.authority().is_some_and(|a| a.as_str().contains('@')) {
+        // It would be dropped without a word, and a password does not belong in a url.
+        return Err(FetchError::Request("the url must not have user information before its host".to_owned()));
+    }
+
+    let mut outgoing = Request::get(url)
+        .header(header::ACCEPT, field("accept", request.accept)?)
+        .header(header::ACCEPT_ENCODING, "identity")
+        .header(header::USER_AGENT, concat!("portcullis/", env!("CARGO_PKG_VERSION")))
+        .body(Empty::new())
+        .map_err(|error| FetchError::Request(error.to_string()))?;
+    if let Some(etag) = request.if_none_match {
+        let etag = field("if-none-match", etag)?;
+        outgoing.headers_mut().insert(header::IF_NONE_MATCH, etag);
+    }
+    Ok(outgoing)
+}
+
+fn field(name: &str, value: &str) -> Result<HeaderValue, FetchError> {
+    HeaderValue::from_str(value).map_err(|_| FetchError::Request(format!("{value:?} cannot be sent as {name}")))
+}
+
+/// Reads the whole body, holding at most `limit` bytes of it.
+async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, FetchError> {
+    let too_large = || FetchError::TooLarge { limit };
+    // The announced length is believed only when it is a reason to stop; memory grows with what has arrived.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large());
+    }
+    // Copied into one buffer, not kept as frames: a frame of one byte would hold on to the buffer it was read into.
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| FetchError::from_body(&error))?;
+        let Ok(data) = frame.into_data() else {
+            continue; // trailers mean nothing here
+        };
+        let room = limit - whole.len();
+        if data.len() > room {
+            return Err(too_large());
+        }
+        if data.len() > whole.capacity() - whole.len() {
+            // Doubling, but never beyond the limit.
+            let growth = data.len().max(whole.len()).max(MIN_GROWTH);
+            whole.reserve_exact(growth.min(room));
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(Bytes::from(whole))
+}

@@ -13,6 +13,11 @@
 //! [`pdp`] is pure; [`state`] owns what it looks at; [`pip`] and [`config`] feed that; [`ext_authz`] and [`admin`] are the
 //! doors; [`server`] puts them together and [`cli`] is what a person types.
 
+pub mod clock;
 pub mod config;
+#[cfg(feature = "identity")]
+pub mod identity;
 pub mod pdp;
 pub mod pip;
+pub mod state;
+pub mod telemetry;

@@ -2,3 +2,6 @@
 
 pub mod config_file;
 pub mod http_client;
+pub mod jwks;
+pub mod refresh;
+pub mod revocation;

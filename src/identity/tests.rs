@@ -1,0 +1,307 @@
+//! The service as its clients meet it: the real router on a real socket.
+
+mod login;
+mod operator;
+mod revocations;
+mod seeding;
+mod sessions;
+mod verification;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::clock::Clock;
+use super::password::Cost;
+use super::settings::{AdminToken, IssuerUrl, Settings};
+use super::store::Database;
+use super::{Identity, serve};
+
+/// The time at which every test begins.
+const START: i64 = 1_800_000_000;
+
+const ADMIN_TOKEN: &str = "operator-secret";
+
+const SEED: &str = r#"{
+    "tenants": [
+        {"id": "acme", "name": "Acme", "services": {"blog": {"enabled": true}}},
+        {"id": "globex", "name": "Globex"}
+    ],
+    "users": [
+        {"id": "alice", "email": "alice@example.com", "password": "alice-pw", "memberships": [
+            {"tenant": "acme", "roles": ["admin"], "permissions": ["blog:posts.read"]},
+            {"tenant": "globex", "roles": ["viewer"]}]},
+        {"id": "bob", "email": "bob@example.com", "password": "bob-pw", "memberships": [
+            {"tenant": "acme", "roles": ["viewer"]}]},
+        {"id": "eve", "email": "eve@example.com", "password": "eve-pw", "memberships": [
+            {"tenant": "globex", "roles": ["admin"]}]},
+        {"id": "root", "email": "root@example.com", "password": "root-pw", "memberships": [
+            {"tenant": null, "realm": "system", "roles": ["admin"]}]}
+    ]
+}"#;
+
+/// A running service; it ends with the test.
+struct Service {
+    address: SocketAddr,
+    identity: Arc<Identity>,
+    now: Arc<AtomicI64>,
+    serving: JoinHandle<std::io::Result<()>>,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Service {
+    async fn start() -> Self {
+        Self::start_with(Some(ADMIN_TOKEN)).await
+    }
+
+    async fn start_with(admin_token: Option<&str>) -> Self {
+        Self::start_on(&Database::Memory, admin_token).await
+    }
+
+    async fn start_on(database: &Database, admin_token: Option<&str>) -> Self {
+        let now = Arc::new(AtomicI64::new(START));
+        let settings = Settings {
+            issuer: IssuerUrl::parse("https://id.example.com").unwrap(),
+            audiences: vec!["demo".to_owned()],
+            access_ttl: 900,
+            refresh_ttl: 86_400,
+            admin_token: admin_token.map(|token| AdminToken::new(token).unwrap()),
+            password_cost: Cost::TEST,
+        };
+        let clock = Clock::Manual(Arc::clone(&now));
+        let identity = Identity::open(database, settings, clock).await.unwrap();
+        seeding::apply(&identity, SEED).await.unwrap();
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self {
+            address: listener.local_addr().unwrap(),
+            serving: tokio::spawn(serve(listener, Arc::clone(&identity))),
+            identity,
+            now,
+            client: Client::builder(TokioExecutor::new()).build_http(),
+        }
+    }
+
+    fn advance(&self, seconds: i64) {
+        self.now.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    fn request(&self, method: Method, path: &str) -> Call<'_> {
+        let uri = format!("http://{}{path}", self.address);
+        let request = Request::builder().method(method).uri(uri).body(Full::default()).unwrap();
+        Call { service: self, request }
+    }
+
+    fn get(&self, path: &str) -> Call<'_> {
+        self.request(Method::GET, path)
+    }
+
+    fn post(&self, path: &str) -> Call<'_> {
+        self.request(Method::POST, path)
+    }
+
+    fn delete(&self, path: &str) -> Call<'_> {
+        self.request(Method::DELETE, path)
+    }
+
+    async fn try_login(&self, user: &str, tenant: Option<&str>) -> Answer {
+        let (email, password) = (format!("{user}@example.com"), format!("{user}-pw"));
+        let body = json!({"email": email, "password": password, "tenant": tenant});
+        self.post("/v1/login").json(&body).send().await
+    }
+
+    async fn login(&self, user: &str, tenant: Option<&str>) -> Grant {
+        Grant::of(&self.try_login(user, tenant).await)
+    }
+
+    async fn refresh(&self, refresh_token: &str) -> Answer {
+        self.post("/v1/token").json(&json!({"refresh_token": refresh_token})).send().await
+    }
+
+    /// The status of a request that any good token may make.
+    async fn try_token(&self, access_token: &str) -> StatusCode {
+        self.get("/v1/me").bearer(access_token).send().await.status
+    }
+}
+
+/// A request in the making.
+struct Call<'a> {
+    service: &'a Service,
+    request: Request<Full<Bytes>>,
+}
+
+impl Call<'_> {
+    fn header(mut self, name: header::HeaderName, value: &str) -> Self {
+        self.request.headers_mut().append(name, value.parse().unwrap());
+        self
+    }
+
+    fn bearer(self, token: &str) -> Self {
+        self.header(header::AUTHORIZATION, &format!("Bearer {token}"))
+    }
+
+    fn operator(self) -> Self {
+        self.bearer(ADMIN_TOKEN)
+    }
+
+    fn body(mut self, body: impl Into<Bytes>) -> Self {
+        *self.request.body_mut() = Full::new(body.into());
+        self
+    }
+
+    fn json(self, body: &Value) -> Self {
+        self.header(header::CONTENT_TYPE, "application/json").body(body.to_string())
+    }
+
+    async fn send(self) -> Answer {
+        let response = self.service.client.request(self.request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: head.status, headers: head.headers, body }
+    }
+}
+
+/// A response.
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    fn header(&self, name: header::HeaderName) -> &str {
+        self.headers.get(name).unwrap().to_str().unwrap()
+    }
+
+    #[track_caller]
+    fn expect_error(&self, status: u16, code: &str) {
+        let body = self.json();
+        assert_eq!((self.status.as_u16(), body["error"].as_str()), (status, Some(code)), "{body}");
+        assert!(body["error_description"].is_string(), "{body}");
+        assert_eq!(self.header(header::CACHE_CONTROL), "no-store");
+    }
+}
+
+/// What a login or refresh gave.
+#[derive(Debug)]
+struct Grant {
+    access: String,
+    refresh: String,
+    session: String,
+}
+
+impl Grant {
+    #[track_caller]
+    fn of(answer: &Answer) -> Self {
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        let body = answer.json();
+        let text = |name: &str| body[name].as_str().unwrap().to_owned();
+        Self { access: text("access_token"), refresh: text("refresh_token"), session: text("session_id") }
+    }
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_are_refused_in_json() {
+    let service = Service::start().await;
+    assert_eq!(service.get("/livez").send().await.status, StatusCode::OK);
+    service.get("/").send().await.expect_error(404, "not_found");
+    service.get("/v1/nothing").send().await.expect_error(404, "not_found");
+    let wrong_method = service.get("/v1/login").send().await;
+    wrong_method.expect_error(405, "invalid_request");
+    assert_eq!(wrong_method.header(header::ALLOW), "POST");
+    service.post("/v1/revocations").send().await.expect_error(405, "invalid_request");
+}
+
+#[tokio::test]
+async fn bodies_are_bounded_json() {
+    let service = Service::start().await;
+    let login = || service.post("/v1/login");
+    login().body("{}").send().await.expect_error(415, "invalid_request");
+    let json = |body: String| login().header(header::CONTENT_TYPE, "application/json").body(body);
+    for bad in ["", "{", "[]", "null", "{}", r#"{"email":1,"password":"x"}"#, "\u{0}"] {
+        json(bad.to_owned()).send().await.expect_error(400, "invalid_request");
+    }
+    let doubled = r#"{"email":"a@x","email":"b@x","password":"x"}"#;
+    json(doubled.to_owned()).send().await.expect_error(400, "invalid_request");
+    let unknown = r#"{"email":"a@x","password":"x","tenent":"acme"}"#;
+    json(unknown.to_owned()).send().await.expect_error(400, "invalid_request");
+    let large = format!(r#"{{"email":"a@x","password":"{}"}}"#, "x".repeat(70_000));
+    json(large).send().await.expect_error(413, "invalid_request");
+}
+
+#[tokio::test]
+async fn kept_database_keeps_tokens_sessions_and_cursors() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::File(directory.path().join("identity.db"));
+    let first = Service::start_on(&database, Some(ADMIN_TOKEN)).await;
+    let grant = first.login("alice", Some("acme")).await;
+    let other = first.login("alice", Some("acme")).await;
+    first.post("/v1/logout").bearer(&other.access).send().await;
+    let cursor = first.get("/v1/revocations").send().await.json()["cursor"].clone();
+    let jwks = first.get("/.well-known/jwks.json").send().await.body;
+    drop(first);
+
+    let second = Service::start_on(&database, Some(ADMIN_TOKEN)).await;
+    assert_eq!(second.get("/.well-known/jwks.json").send().await.body, jwks);
+    assert_eq!(second.try_token(&grant.access).await, StatusCode::OK);
+    assert_eq!(second.try_token(&other.access).await, StatusCode::UNAUTHORIZED);
+    Grant::of(&second.refresh(&grant.refresh).await);
+    let path = format!("/v1/revocations?since={}", cursor.as_str().unwrap());
+    let page = second.get(&path).send().await.json();
+    assert_eq!(page, json!({"cursor": cursor, "full": false, "entries": []}));
+}
+
+#[tokio::test]
+async fn stopping_answers_held_requests_and_ends_within_a_second() {
+    let mut service = Service::start().await;
+    let cursor = service.get("/v1/revocations").send().await.json()["cursor"].clone();
+    let path = format!("/v1/revocations?wait=60&since={}", cursor.as_str().unwrap());
+    let held = service.get(&path).send();
+    let stop = async {
+        // The request is held once it listens for news.
+        while service.identity.store.watchers() == 0 {
+            tokio::task::yield_now().await;
+        }
+        service.identity.stopping.cancel();
+    };
+    let (answer, ()) = tokio::join!(held, stop);
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.json()["cursor"], cursor);
+    let second = std::time::Duration::from_secs(1);
+    tokio::time::timeout(second, &mut service.serving).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn stopping_does_not_wait_for_a_request_that_never_ends() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut service = Service::start().await;
+    let mut slow = tokio::net::TcpStream::connect(service.address).await.unwrap();
+    // A whole request first: once it is answered, the connection is known to be served.
+    slow.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert_ne!(slow.read(&mut [0; 512]).await.unwrap(), 0);
+    slow.write_all(b"POST /v1/login HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\ncontent-type: application/json\r\n\r\n{").await.unwrap();
+    service.identity.stopping.cancel();
+    let second = std::time::Duration::from_secs(1);
+    tokio::time::timeout(second, &mut service.serving).await.unwrap().unwrap().unwrap();
+}

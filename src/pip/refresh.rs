@@ -1,0 +1,126 @@
+//! One background task per source: started, replaced and stopped as the configuration says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::http_client::HttpClient;
+use super::{jwks, revocation};
+use crate::config::{Source, SourceFeed};
+use crate::pdp::token::profile::SourceId;
+use crate::state::Live;
+use crate::telemetry::metrics::{Metrics, RouteCounters};
+
+/// What every refresher works with.
+#[derive(Clone)]
+pub struct Context {
+    /// Where results go.
+    pub live: Arc<Live<RouteCounters>>,
+    /// How things are fetched.
+    pub client: HttpClient,
+    /// Where results are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+struct Running {
+    source: Arc<Source>,
+    cancel: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+/// The refreshers that are running.
+pub struct Refreshers {
+    context: Context,
+    running: HashMap<SourceId, Running, RandomState>,
+}
+
+impl Refreshers {
+    /// None yet.
+    #[must_use]
+    pub fn new(context: Context) -> Self {
+        Self { context, running: HashMap::default() }
+    }
+
+    /// Starts refreshers for sources that have none, and restarts those whose settings changed. What they pulled stays.
+    pub fn start(&mut self, sources: &[Arc<Source>]) {
+        for source in sources {
+            if self.running.get(&source.id).is_some_and(|running| running.source == *source) {
+                continue;
+            }
+            if let Some(replaced) = self.running.remove(&source.id) {
+                replaced.cancel.cancel();
+            }
+            let cancel = CancellationToken::new();
+            let task = tokio::spawn(run(self.context.clone(), Arc::clone(source), cancel.clone()));
+            self.running.insert(source.id, Running { source: Arc::clone(source), cancel, task });
+        }
+    }
+
+    /// Stops the refreshers of all other sources and forgets what they pulled.
+    pub fn keep_only(&mut self, sources: &[Arc<Source>]) {
+        let Context { live, .. } = &self.context;
+        self.running.retain(|id, running| {
+            let keep = sources.iter().any(|source| source.id == *id);
+            if !keep {
+                running.cancel.cancel();
+                live.refetch().unsubscribe(*id);
+                live.forget(*id);
+            }
+            keep
+        });
+    }
+
+    /// Stops all and waits for them.
+    pub async fn stop(self) {
+        for (_, running) in self.running {
+            running.cancel.cancel();
+            // A refresher that panicked has nothing left to stop.
+            let _ = running.task.await;
+        }
+    }
+}
+
+async fn run(context: Context, source: Arc<Source>, cancel: CancellationToken) {
+    let work = async {
+        match &source.feed {
+            SourceFeed::Keys(feed) => jwks::refresh(&context, &source, feed).await,
+            SourceFeed::Revocations(feed) => revocation::feed::refresh(&context, &source, feed).await,
+        }
+    };
+    tokio::select! {
+        () = cancel.cancelled() => {}
+        never = work => match never {},
+    }
+}
+
+/// How long to wait after failures in a row: doubling from `first` up to `most`, or what the server asked for.
+#[must_use]
+pub fn backoff(failures: u32, first: Duration, most: Duration, asked: Option<Duration>) -> Duration {
+    let doubled = first.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1).min(16)).unwrap_or(u32::MAX));
+    jitter(doubled.min(most).max(asked.unwrap_or_default()))
+}
+
+/// The span, give or take a tenth, so that a fleet does not ask in step.
+#[must_use]
+pub fn jitter(span: Duration) -> Duration {
+    span.mul_f64(0.9 + 0.2 * fastrand::f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_doubles_up_to_its_bound_and_heeds_the_server() {
+        let wait = |failures, asked| backoff(failures, Duration::from_secs(1), Duration::from_secs(30), asked).as_secs_f64();
+        for (failures, seconds) in [(1, 1.0), (2, 2.0), (3, 4.0), (6, 30.0), (1000, 30.0)] {
+            let waited = wait(failures, None);
+            assert!((0.89 * seconds..=1.11 * seconds).contains(&waited), "{failures}: {waited}");
+        }
+        assert!(wait(1, Some(Duration::from_secs(120))) >= 107.0);
+    }
+}

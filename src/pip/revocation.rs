@@ -1,0 +1,3 @@
+//! Where revocations come from. The PDP never learns which of these it was.
+
+pub mod feed;

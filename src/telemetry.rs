@@ -1,0 +1,4 @@
+//! What the sidecar tells about itself: metrics and logs.
+
+pub mod log;
+pub mod metrics;

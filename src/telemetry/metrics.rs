@@ -1,0 +1,240 @@
+//! Prometheus metrics. Names are in base units; labels come from the configuration and from closed lists, never from a request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::pdp::decision::{Decision, Effect, Reason, TokenLookup};
+
+/// Upper bounds of the latency buckets, in seconds.
+const LATENCY_BUCKETS: [f64; 17] =
+    [5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 1e-1, 2.5e-1, 5e-1, 1.0];
+
+/// One value per effect.
+#[derive(Debug, Clone)]
+struct PerEffect<T> {
+    permit: T,
+    deny: T,
+    indeterminate: T,
+}
+
+impl<T> PerEffect<T> {
+    fn new(make: impl Fn(Effect) -> T) -> Self {
+        Self { permit: make(Effect::Permit), deny: make(Effect::Deny), indeterminate: make(Effect::Indeterminate) }
+    }
+
+    fn get(&self, effect: Effect) -> &T {
+        match effect {
+            Effect::Permit => &self.permit,
+            Effect::Deny => &self.deny,
+            Effect::Indeterminate => &self.indeterminate,
+        }
+    }
+}
+
+/// The counters of a policy version's routes, resolved when it comes into force so that a check does not look them up by label.
+#[derive(Debug, Default)]
+pub struct RouteCounters(HashMap<Arc<str>, PerEffect<IntCounter>, RandomState>);
+
+/// All metrics of the sidecar.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    latency: PerEffect<Histogram>,
+    decisions: HashMap<Reason, IntCounter, RandomState>,
+    route_decisions: IntCounterVec,
+    token_hits: IntCounter,
+    token_misses: IntCounter,
+    odd_permissions: IntCounter,
+    unknown_roles: IntCounter,
+    tenant_crossings: IntCounter,
+    stale_revocation_decisions: IntCounter,
+    refreshes: IntCounterVec,
+    skipped_keys: IntGaugeVec,
+    reloads: IntCounterVec,
+    /// Seconds since the key set was confirmed.
+    pub keys_age: GaugeVec,
+    /// Usable keys.
+    pub keys: IntGaugeVec,
+    /// Seconds since the revocation list was confirmed.
+    pub revocations_age: GaugeVec,
+    /// Entries of the revocation list.
+    pub revocation_entries: IntGaugeVec,
+    /// Seconds since the policy in force came into force.
+    pub configuration_age: Gauge,
+    /// Counts policies that have been in force.
+    pub configuration_generation: IntGauge,
+    /// 1 for the revision in force.
+    pub configuration_info: IntGaugeVec,
+    /// Whether the last attempt to load the configuration succeeded.
+    pub configuration_last_load_successful: IntGauge,
+    /// Whether the sidecar is ready.
+    pub ready: IntGauge,
+    /// Tokens in the cache.
+    pub cached_tokens: IntGauge,
+    /// Bytes that they take, about.
+    pub cached_token_bytes: IntGauge,
+}
+
+impl Metrics {
+    /// Registers everything.
+    ///
+    /// # Errors
+    /// Never with the names below: a test creates them.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counters = |name: &str, help: &str, labels: &[&str]| registered(&registry, IntCounterVec::new(Opts::new(name, help), labels));
+        let counter = |name: &str, help: &str| registered(&registry, IntCounter::new(name, help));
+        let gauges = |name: &str, help: &str, labels: &[&str]| registered(&registry, GaugeVec::new(Opts::new(name, help), labels));
+        let int_gauges = |name: &str, help: &str, labels: &[&str]| registered(&registry, IntGaugeVec::new(Opts::new(name, help), labels));
+        let int_gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help));
+
+        let latency = registered(
+            &registry,
+            HistogramVec::new(
+                HistogramOpts::new("portcullis_check_duration_seconds", "Time from a check's last byte to its answer, by decision.")
+                    .buckets(LATENCY_BUCKETS.to_vec()),
+                &["decision"],
+            ),
+        )?;
+        let decisions = counters("portcullis_decisions_total", "Checks decided, by decision and reason.", &["decision", "reason"])?;
+        let lookups = counters("portcullis_token_cache_lookups_total", "Look-ups of verified tokens, by result.", &["result"])?;
+        let build = int_gauges("portcullis_build_info", "Always 1; the labels tell the build.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        Ok(Self {
+            latency: PerEffect::new(|effect| latency.with_label_values(&[effect.as_str()])),
+            decisions: Reason::ALL
+                .iter()
+                .map(|reason| (*reason, decisions.with_label_values(&[reason.effect().as_str(), reason.code()])))
+                .collect(),
+            route_decisions: counters("portcullis_route_decisions_total", "Checks decided, by route and decision.", &["route", "decision"])?,
+            token_hits: lookups.with_label_values(&["hit"]),
+            token_misses: lookups.with_label_values(&["miss"]),
+            odd_permissions: counter("portcullis_odd_permissions_total", "Permissions in newly verified tokens that do not fit the syntax.")?,
+            unknown_roles: counter("portcullis_unknown_roles_total", "Roles in tokens, per check, that the configuration does not know.")?,
+            tenant_crossings: counter("portcullis_tenant_crossings_total", "Allowed checks in which a role crossed into another tenant.")?,
+            stale_revocation_decisions: counter(
+                "portcullis_stale_revocation_decisions_total",
+                "Checks decided with a revocation list past its bound, as the configuration allows.",
+            )?,
+            refreshes: counters("portcullis_refreshes_total", "Refreshes of keys and revocations, by issuer, feed and result.", &["issuer", "feed", "result"])?,
+            skipped_keys: int_gauges("portcullis_skipped_keys", "Keys of the last JWK set that cannot be used, by issuer and cause.", &["issuer", "cause"])?,
+            reloads: counters("portcullis_configuration_loads_total", "Attempts to load the configuration, by result.", &["result"])?,
+            keys_age: gauges("portcullis_keys_age_seconds", "Time since the issuer's keys were confirmed.", &["issuer"])?,
+            keys: int_gauges("portcullis_keys", "Usable keys of the issuer.", &["issuer"])?,
+            revocations_age: gauges("portcullis_revocations_age_seconds", "Time since the issuer's revocation list was confirmed.", &["issuer"])?,
+            revocation_entries: int_gauges("portcullis_revocation_entries", "Entries of the issuer's revocation list.", &["issuer"])?,
+            configuration_age: registered(&registry, Gauge::new("portcullis_configuration_age_seconds", "Time since the policy in force came into force."))?,
+            configuration_generation: int_gauge("portcullis_configuration_generation", "How many policies have been in force since the start.")?,
+            configuration_info: int_gauges("portcullis_configuration_info", "1 for the revision in force.", &["revision"])?,
+            configuration_last_load_successful: int_gauge(
+                "portcullis_configuration_last_load_successful",
+                "1 if the last attempt to load the configuration succeeded, 0 if the policy in force is an older one.",
+            )?,
+            ready: int_gauge("portcullis_ready", "1 if everything that is needed to decide is there and within its bounds.")?,
+            cached_tokens: int_gauge("portcullis_token_cache_entries", "Verified tokens that are remembered.")?,
+            cached_token_bytes: int_gauge("portcullis_token_cache_bytes", "Memory that they take, about.")?,
+            registry,
+        })
+    }
+
+    /// Resolves the counters of these routes.
+    #[must_use]
+    pub fn route_counters(&self, routes: &[Arc<str>]) -> RouteCounters {
+        let resolve = |route: &Arc<str>| PerEffect::new(|effect| self.route_decisions.with_label_values(&[route, effect.as_str()]));
+        RouteCounters(routes.iter().map(|route| (Arc::clone(route), resolve(route))).collect())
+    }
+
+    /// Counts a decision.
+    pub fn decided(&self, decision: &Decision, routes: &RouteCounters, took: Duration) {
+        let effect = decision.effect();
+        self.latency.get(effect).observe(took.as_secs_f64());
+        if let Some(counter) = self.decisions.get(&decision.reason) {
+            counter.inc();
+        }
+        if let Some(counters) = decision.route.as_ref().and_then(|route| routes.0.get(route)) {
+            counters.get(effect).inc();
+        }
+        match decision.token_lookup {
+            Some(TokenLookup::Hit) => self.token_hits.inc(),
+            Some(TokenLookup::Miss) => {
+                self.token_misses.inc();
+                let odd = decision.principal.as_ref().map_or(0, |principal| principal.token().claims().odd_permissions);
+                self.odd_permissions.inc_by(odd as u64);
+            }
+            None => {}
+        }
+        if decision.unknown_roles > 0 {
+            self.unknown_roles.inc_by(decision.unknown_roles as u64);
+        }
+        if decision.crossed_tenants && effect == Effect::Permit {
+            self.tenant_crossings.inc();
+        }
+        if decision.used_stale_revocations {
+            self.stale_revocation_decisions.inc();
+        }
+    }
+
+    /// Counts a refresh; `result` is `ok`, `unchanged` or the label of an error.
+    pub fn refreshed(&self, issuer: &str, feed: &str, result: &str) {
+        self.refreshes.with_label_values(&[issuer, feed, result]).inc();
+    }
+
+    /// Says which keys of an issuer's set cannot be used.
+    pub fn keys_skipped<'c>(&self, issuer: &str, causes: impl IntoIterator<Item = &'c str>) {
+        for cause in ["unknown_type", "malformed", "not_for_signatures", "weak_or_odd", "algorithm_not_allowed", "duplicate_kid", "too_many"] {
+            self.skipped_keys.with_label_values(&[issuer, cause]).set(0);
+        }
+        for cause in causes {
+            self.skipped_keys.with_label_values(&[issuer, cause]).inc();
+        }
+    }
+
+    /// Counts an attempt to load the configuration.
+    pub fn configuration_loaded(&self, successful: bool) {
+        self.reloads.with_label_values(&[if successful { "ok" } else { "refused" }]).inc();
+        self.configuration_last_load_successful.set(i64::from(successful));
+    }
+
+    /// The text that Prometheus scrapes.
+    ///
+    /// # Errors
+    /// When a metric is inconsistent, which none here is.
+    pub fn encode(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+fn registered<C: prometheus::core::Collector + Clone + 'static>(registry: &Registry, made: Result<C, prometheus::Error>) -> Result<C, prometheus::Error> {
+    let collector = made?;
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_metrics_register_and_encode() {
+        let metrics = Metrics::new().unwrap();
+        let routes = metrics.route_counters(&["/a".into()]);
+        let mut decision = Decision::bare(Reason::PermissionMissing);
+        decision.route = Some("/a".into());
+        metrics.decided(&decision, &routes, Duration::from_micros(12));
+        metrics.refreshed("manager", "keys", "ok");
+        metrics.keys_skipped("manager", ["malformed"]);
+        metrics.configuration_loaded(true);
+        let text = String::from_utf8(metrics.encode().unwrap()).unwrap();
+        assert!(text.contains(r#"portcullis_decisions_total{decision="deny",reason="permission_missing"} 1"#), "{text}");
+        assert!(text.contains(r#"portcullis_route_decisions_total{decision="deny",route="/a"} 1"#), "{text}");
+        assert!(text.contains(r#"portcullis_check_duration_seconds_bucket{decision="deny",le="0.000025"} 1"#), "{text}");
+    }
+}

@@ -13,11 +13,15 @@
 //! [`pdp`] is pure; [`state`] owns what it looks at; [`pip`] and [`config`] feed that; [`ext_authz`] and [`admin`] are the
 //! doors; [`server`] puts them together and [`cli`] is what a person types.
 
+pub mod admin;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod ext_authz;
 #[cfg(feature = "identity")]
 pub mod identity;
 pub mod pdp;
 pub mod pip;
+pub mod server;
 pub mod state;
 pub mod telemetry;

@@ -68,6 +68,11 @@ impl Problems {
         self.0.push(problem);
     }
 
+    /// Adds more of them.
+    pub fn extend(&mut self, problems: impl IntoIterator<Item = Problem>) {
+        self.0.extend(problems);
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -109,7 +109,7 @@ pub struct Obligations<'a> {
 
 /// What has to be done to a request that was let through.
 #[must_use]
-pub fn obligations<'a>(names: &'a IdentityHeaders, decision: &'a Decision, sent: &Headers<'a>) -> Obligations<'a> {
+pub fn obligations<'a>(names: &'a IdentityHeaders, decision: &'a Decision, sent: &'a Headers<'_>) -> Obligations<'a> {
     let mut set = Vec::with_capacity(names.fields.len());
     let mut remove = Vec::with_capacity(names.fields.len() + names.always_removed.len());
     for (field, name) in &names.fields {

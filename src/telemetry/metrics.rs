@@ -6,7 +6,8 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::pdp::decision::{Decision, Effect, Reason, TokenLookup};
@@ -112,25 +113,50 @@ impl Metrics {
                 .iter()
                 .map(|reason| (*reason, decisions.with_label_values(&[reason.effect().as_str(), reason.code()])))
                 .collect(),
-            route_decisions: counters("portcullis_route_decisions_total", "Checks decided, by route and decision.", &["route", "decision"])?,
+            route_decisions: counters(
+                "portcullis_route_decisions_total",
+                "Checks decided, by route and decision.",
+                &["route", "decision"],
+            )?,
             token_hits: lookups.with_label_values(&["hit"]),
             token_misses: lookups.with_label_values(&["miss"]),
-            odd_permissions: counter("portcullis_odd_permissions_total", "Permissions in newly verified tokens that do not fit the syntax.")?,
+            odd_permissions: counter(
+                "portcullis_odd_permissions_total",
+                "Permissions in newly verified tokens that do not fit the syntax.",
+            )?,
             unknown_roles: counter("portcullis_unknown_roles_total", "Roles in tokens, per check, that the configuration does not know.")?,
             tenant_crossings: counter("portcullis_tenant_crossings_total", "Allowed checks in which a role crossed into another tenant.")?,
             stale_revocation_decisions: counter(
                 "portcullis_stale_revocation_decisions_total",
                 "Checks decided with a revocation list past its bound, as the configuration allows.",
             )?,
-            refreshes: counters("portcullis_refreshes_total", "Refreshes of keys and revocations, by issuer, feed and result.", &["issuer", "feed", "result"])?,
-            skipped_keys: int_gauges("portcullis_skipped_keys", "Keys of the last JWK set that cannot be used, by issuer and cause.", &["issuer", "cause"])?,
+            refreshes: counters(
+                "portcullis_refreshes_total",
+                "Refreshes of keys and revocations, by issuer, feed and result.",
+                &["issuer", "feed", "result"],
+            )?,
+            skipped_keys: int_gauges(
+                "portcullis_skipped_keys",
+                "Keys of the last JWK set that cannot be used, by issuer and cause.",
+                &["issuer", "cause"],
+            )?,
             reloads: counters("portcullis_configuration_loads_total", "Attempts to load the configuration, by result.", &["result"])?,
             keys_age: gauges("portcullis_keys_age_seconds", "Time since the issuer's keys were confirmed.", &["issuer"])?,
             keys: int_gauges("portcullis_keys", "Usable keys of the issuer.", &["issuer"])?,
-            revocations_age: gauges("portcullis_revocations_age_seconds", "Time since the issuer's revocation list was confirmed.", &["issuer"])?,
+            revocations_age: gauges(
+                "portcullis_revocations_age_seconds",
+                "Time since the issuer's revocation list was confirmed.",
+                &["issuer"],
+            )?,
             revocation_entries: int_gauges("portcullis_revocation_entries", "Entries of the issuer's revocation list.", &["issuer"])?,
-            configuration_age: registered(&registry, Gauge::new("portcullis_configuration_age_seconds", "Time since the policy in force came into force."))?,
-            configuration_generation: int_gauge("portcullis_configuration_generation", "How many policies have been in force since the start.")?,
+            configuration_age: registered(
+                &registry,
+                Gauge::new("portcullis_configuration_age_seconds", "Time since the policy in force came into force."),
+            )?,
+            configuration_generation: int_gauge(
+                "portcullis_configuration_generation",
+                "How many policies have been in force since the start.",
+            )?,
             configuration_info: int_gauges("portcullis_configuration_info", "1 for the revision in force.", &["revision"])?,
             configuration_last_load_successful: int_gauge(
                 "portcullis_configuration_last_load_successful",
@@ -187,7 +213,9 @@ impl Metrics {
 
     /// Says which keys of an issuer's set cannot be used.
     pub fn keys_skipped<'c>(&self, issuer: &str, causes: impl IntoIterator<Item = &'c str>) {
-        for cause in ["unknown_type", "malformed", "not_for_signatures", "weak_or_odd", "algorithm_not_allowed", "duplicate_kid", "too_many"] {
+        for cause in
+            ["unknown_type", "malformed", "not_for_signatures", "weak_or_odd", "algorithm_not_allowed", "duplicate_kid", "too_many"]
+        {
             self.skipped_keys.with_label_values(&[issuer, cause]).set(0);
         }
         for cause in causes {
@@ -212,7 +240,10 @@ impl Metrics {
     }
 }
 
-fn registered<C: prometheus::core::Collector + Clone + 'static>(registry: &Registry, made: Result<C, prometheus::Error>) -> Result<C, prometheus::Error> {
+fn registered<C: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    made: Result<C, prometheus::Error>,
+) -> Result<C, prometheus::Error> {
     let collector = made?;
     registry.register(Box::new(collector.clone()))?;
     Ok(collector)

@@ -124,7 +124,8 @@ async fn pull(context: &Context, feed: &RevocationSource, position: Option<&Posi
         Fetched::NotModified { .. } => return Ok(None),
         Fetched::Body { bytes, etag, .. } => (bytes, etag),
     };
-    let answer: Answer = serde_json::from_slice(&bytes).map_err(|error| invalid(format!("the answer is not what the feed says: {error}")))?;
+    let answer: Answer =
+        serde_json::from_slice(&bytes).map_err(|error| invalid(format!("the answer is not what the feed says: {error}")))?;
     if position.is_none() && !answer.full {
         return Err(invalid("the feed answered a request for everything with a part".into()));
     }

@@ -1,0 +1,85 @@
+//! The admin listener: health, metrics and dumps. On loopback unless the configuration says otherwise.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::server::health::Health;
+use crate::state::{Live, NotReady};
+use crate::telemetry::metrics::{Metrics, RouteCounters};
+
+mod dump;
+
+/// What the admin listener shows.
+#[derive(Clone)]
+pub struct Admin {
+    /// The state that checks are made from.
+    pub live: Arc<Live<RouteCounters>>,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// Whether the sidecar is draining.
+    pub health: Health,
+}
+
+/// Serves until `stop` completes.
+///
+/// # Errors
+/// When the listener breaks.
+pub async fn serve(listener: TcpListener, admin: Admin, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/", get(index))
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/config", get(config))
+        .with_state(admin);
+    axum::serve(listener, router).with_graceful_shutdown(stop).await
+}
+
+async fn index() -> &'static str {
+    "portcullis\n\n/livez    the process is alive\n/readyz   it can decide (503 and why, if not)\n/metrics  for Prometheus\n/config   the policy in force, keys and revocations\n"
+}
+
+/// What keeps the sidecar from being ready, in words.
+fn reasons(admin: &Admin) -> Vec<String> {
+    let mut reasons: Vec<String> = admin
+        .live
+        .not_ready()
+        .iter()
+        .map(|cause| match cause {
+            NotReady::Keys(issuer) => format!("the keys of issuer '{issuer}' were not fetched yet or are past 'max_stale'"),
+            NotReady::Revocations(issuer) => {
+                format!("the revocation list of issuer '{issuer}' was not fetched yet or is past 'max_staleness'")
+            }
+        })
+        .collect();
+    if admin.health.is_draining() {
+        reasons.push("the sidecar is shutting down".into());
+    }
+    reasons
+}
+
+async fn readyz(State(admin): State<Admin>) -> Response {
+    let reasons = reasons(&admin);
+    let (status, ready) = if reasons.is_empty() { (StatusCode::OK, true) } else { (StatusCode::SERVICE_UNAVAILABLE, false) };
+    (status, axum::Json(json!({ "ready": ready, "reasons": reasons }))).into_response()
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    dump::update_gauges(&admin);
+    match admin.metrics.encode() {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn config(State(admin): State<Admin>) -> Response {
+    axum::Json(dump::configuration(&admin)).into_response()
+}

@@ -1,0 +1,77 @@
+//! The policy in force and what was pulled for it, as JSON and as gauges.
+
+use serde_json::{Value, json};
+
+use super::Admin;
+
+/// Brings the gauges that depend on the moment up to date, just before they are scraped.
+pub(super) fn update_gauges(admin: &Admin) {
+    let (live, metrics) = (&admin.live, &admin.metrics);
+    let version = live.version();
+    metrics.ready.set(i64::from(super::reasons(admin).is_empty()));
+    metrics.configuration_age.set(version.since.elapsed().as_secs_f64());
+    metrics.configuration_generation.set(i64::try_from(version.generation).unwrap_or(i64::MAX));
+    metrics.configuration_info.reset();
+    metrics.configuration_info.with_label_values(&[&*version.snapshot.revision]).set(1);
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    metrics.cached_tokens.set(count(live.tokens().len()));
+    metrics.cached_token_bytes.set(count(live.tokens().weight()));
+    for gauge in [&metrics.keys_age, &metrics.revocations_age] {
+        gauge.reset();
+    }
+    for gauge in [&metrics.keys, &metrics.revocation_entries] {
+        gauge.reset();
+    }
+    for issuer in version.snapshot.issuers.iter() {
+        let name = [&*issuer.name];
+        if let Some(pulled) = live.pulled_keys(issuer.keys) {
+            metrics.keys_age.with_label_values(&name).set(pulled.confirmed.elapsed().as_secs_f64());
+            metrics.keys.with_label_values(&name).set(count(pulled.data.keys().count() as u64));
+        }
+        if let Some(pulled) = issuer.revocations.and_then(|rule| live.pulled_revocations(rule.source)) {
+            metrics.revocations_age.with_label_values(&name).set(pulled.confirmed.elapsed().as_secs_f64());
+            metrics.revocation_entries.with_label_values(&name).set(count(pulled.data.len() as u64));
+        }
+    }
+}
+
+/// Everything that an operator may want to know of the policy in force. It holds no secret.
+pub(super) fn configuration(admin: &Admin) -> Value {
+    let version = admin.live.version();
+    let snapshot = &version.snapshot;
+    let issuers: Vec<Value> = snapshot
+        .issuers
+        .iter()
+        .map(|issuer| {
+            let keys = admin.live.pulled_keys(issuer.keys).map(|pulled| {
+                json!({
+                    "age_seconds": pulled.confirmed.elapsed().as_secs_f64(),
+                    "kids": pulled.data.keys().map(|key| key.key_id().unwrap_or_default().to_string()).collect::<Vec<_>>(),
+                    "skipped": pulled.data.skipped().iter().map(|cause| cause.label()).collect::<Vec<_>>(),
+                })
+            });
+            let revocations = issuer.revocations.map(|rule| {
+                admin.live.pulled_revocations(rule.source).map_or(
+                    Value::Null,
+                    |pulled| json!({ "age_seconds": pulled.confirmed.elapsed().as_secs_f64(), "entries": pulled.data.len() }),
+                )
+            });
+            json!({
+                "name": &*issuer.name,
+                "issuer": &*issuer.issuer,
+                "audiences": issuer.audiences,
+                "algorithms": issuer.algorithms.iter().map(|algorithm| algorithm.as_str()).collect::<Vec<_>>(),
+                "keys": keys,
+                "revocations": revocations,
+            })
+        })
+        .collect();
+    json!({
+        "revision": &*snapshot.revision,
+        "generation": version.generation,
+        "age_seconds": version.since.elapsed().as_secs_f64(),
+        "issuers": issuers,
+        "routes": snapshot.route_names.iter().map(|name| &**name).collect::<Vec<_>>(),
+        "token_cache": { "entries": admin.live.tokens().len(), "bytes": admin.live.tokens().weight() },
+    })
+}

@@ -1,0 +1,71 @@
+//! The command line of the sidecar.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::telemetry::log::LogFormat;
+
+mod check;
+mod run;
+
+const EXAMPLES: &str = "\
+Examples:
+  portcullis check portcullis.yaml               is this configuration good? all problems at once
+  portcullis run --config portcullis.yaml        answer Envoy's checks until SIGTERM
+  portcullis run --config /etc/portcullis        a folder: all its *.yaml files count as one
+  kill -HUP $(pidof portcullis)                  look at the configuration now (it is watched anyway)
+
+Exit status: 0 fine, 1 the configuration or the environment is not, 2 the command line is not.";
+
+/// A sidecar authorization proxy: beside Envoy, it decides which requests may pass.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, after_help = EXAMPLES, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer Envoy's checks until SIGTERM or Ctrl-C.
+    Run {
+        /// The configuration: a YAML file, or a folder of them.
+        #[arg(short, long, value_name = "PATH", env = "PORTCULLIS_CONFIG")]
+        config: PathBuf,
+        /// How log lines are written (on standard error).
+        #[arg(long, value_enum, default_value = "text", env = "PORTCULLIS_LOG_FORMAT")]
+        log_format: LogFormat,
+        /// What is logged, such as 'warn' or 'info,portcullis::decision=debug' (which adds the requests that pass).
+        #[arg(long, value_name = "FILTER", default_value = "info", env = "PORTCULLIS_LOG")]
+        log: String,
+    },
+    /// Say whether a configuration is good, and all that is wrong with it.
+    Check {
+        /// The configuration: a YAML file, or a folder of them.
+        #[arg(value_name = "PATH")]
+        config: PathBuf,
+        /// Print the result as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a completion script for a shell, such as: portcullis completions bash > /etc/bash_completion.d/portcullis
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run { config, log_format, log } => run::run(config, log_format, &log),
+        Command::Check { config, json } => check::check(&config, json),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "portcullis", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! `portcullis check`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::config::{Configuration, JwksLocation, Problem, Problems, Source, SourceFeed, SourceFile};
+use crate::pdp::token::key::KeySet;
+use crate::pip::config_file;
+
+pub(super) fn check(path: &Path, as_json: bool) -> ExitCode {
+    let result = load(path);
+    if as_json {
+        let report = match &result {
+            Ok(configuration) => json!({
+                "valid": true,
+                "revision": &*configuration.snapshot.revision,
+                "issuers": configuration.snapshot.issuers.iter().count(),
+                "routes": configuration.snapshot.route_names.len(),
+                "problems": [],
+            }),
+            Err(problems) => json!({ "valid": false, "problems": problems.iter().collect::<Vec<_>>() }),
+        };
+        println!("{report:#}");
+    }
+    match result {
+        Ok(configuration) => {
+            if !as_json {
+                let (issuers, routes) = (configuration.snapshot.issuers.iter().count(), configuration.snapshot.route_names.len());
+                println!("{}: good: issuers: {issuers}, routes: {routes}, revision: {}", path.display(), configuration.snapshot.revision);
+            }
+            ExitCode::SUCCESS
+        }
+        Err(problems) => {
+            if !as_json {
+                eprintln!("{problems}");
+                eprintln!("{}: {} problem{}", path.display(), problems.len(), if problems.len() == 1 { "" } else { "s" });
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn load(path: &Path) -> Result<Configuration, Problems> {
+    let as_problem = |message: String| {
+        let mut problems = Problems::default();
+        problems.push(Problem { location: None, key: String::new(), message });
+        problems
+    };
+    let source = config_file::read(path).map_err(|error| as_problem(error.to_string()))?;
+    let files: Vec<SourceFile> =
+        source.files.iter().map(|file| SourceFile { name: file.path.display().to_string(), text: file.text.clone() }).collect();
+    let configuration = Configuration::compile(&files)?;
+    let mut problems = Problems::default();
+    for source in &configuration.sources {
+        problems.extend(key_file_problem(source));
+    }
+    if problems.is_empty() { Ok(configuration) } else { Err(problems) }
+}
+
+/// Keys in a file can be looked at right away; those behind a URL are the business of whoever runs.
+fn key_file_problem(source: &Source) -> Option<Problem> {
+    let SourceFeed::Keys(feed) = &source.feed else { return None };
+    let JwksLocation::File(path) = &feed.location else { return None };
+    let message = match std::fs::read(path) {
+        Err(error) => error.to_string(),
+        Ok(document) => match KeySet::parse(&document, &feed.algorithms) {
+            Err(error) => error.to_string(),
+            Ok(keys) if keys.keys().next().is_none() => "no key of it can be used".to_string(),
+            Ok(_) => return None,
+        },
+    };
+    Some(Problem { location: None, key: format!("issuers.{}.jwks.file", source.issuer), message: format!("{}: {message}", path.display()) })
+}

@@ -1,0 +1,181 @@
+//! The gRPC front door: `envoy.service.auth.v3.Authorization/Check`.
+//!
+//! Whatever arrives, the answer is a well-formed `CheckResponse`. A gRPC error would leave the choice to Envoy's
+//! `failure_mode_allow`, so none is ever sent for a check: garbage, oversized messages and our own failures are denials.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use envoy_types::ext_authz::v3::pb::{CheckRequest, CheckResponse};
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use prost::Message;
+use tonic::body::Body;
+use tonic::server::{Grpc, NamedService, UnaryService};
+
+use crate::clock;
+use crate::pdp;
+use crate::pdp::decision::{Decision, Reason};
+use crate::state::Live;
+use crate::telemetry::metrics::{Metrics, RouteCounters};
+
+mod check_request;
+mod check_response;
+mod codec;
+mod record;
+
+use codec::BytesCodec;
+
+/// The longest message that is read, in bytes. Envoy's headers are bounded well below it.
+const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+/// The one method.
+const CHECK_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
+
+/// Answers checks from the live state.
+#[derive(Debug, Clone)]
+pub struct AuthorizationServer {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    live: Arc<Live<RouteCounters>>,
+    metrics: Arc<Metrics>,
+    ids: record::DecisionIds,
+}
+
+impl AuthorizationServer {
+    /// A server over this state.
+    #[must_use]
+    pub fn new(live: Arc<Live<RouteCounters>>, metrics: Arc<Metrics>) -> Self {
+        Self { inner: Arc::new(Inner { live, metrics, ids: record::DecisionIds::default() }) }
+    }
+
+    /// Answers one encoded `CheckRequest` with an encoded `CheckResponse`. It never fails and never waits.
+    #[must_use]
+    pub fn check(&self, message: &[u8]) -> Bytes {
+        let started = Instant::now();
+        let version = self.inner.live.version();
+        let id = self.inner.ids.next();
+        let (decision, response) = catch_unwind(AssertUnwindSafe(|| {
+            let request = CheckRequest::decode(message);
+            let request = request.as_ref().map_err(|_| check_request::Malformed).and_then(check_request::access_request);
+            match &request {
+                Ok(request) => {
+                    let decision = pdp::decide(&self.inner.live.view(&version), request, clock::now());
+                    record::log(&id, &decision, Some(request), &version.snapshot.revision);
+                    let response = check_response::encode(&id, &decision, Some(&request.headers), &version.snapshot);
+                    (decision, response)
+                }
+                Err(check_request::Malformed) => {
+                    let decision = Decision::bare(Reason::RequestMalformed);
+                    record::log(&id, &decision, None, &version.snapshot.revision);
+                    let response = check_response::encode(&id, &decision, None, &version.snapshot);
+                    (decision, response)
+                }
+            }
+        }))
+        .unwrap_or_else(|_| {
+            // One request that breaks something is refused; the process and everybody else's requests live.
+            let decision = Decision::bare(Reason::InternalError);
+            tracing::error!(%id, "a check panicked and was refused");
+            let response = check_response::encode(&id, &decision, None, &version.snapshot);
+            (decision, response)
+        });
+        if let Some(unknown) = decision.unknown_key.clone() {
+            self.inner.live.key_is_unknown(unknown);
+        }
+        self.inner.metrics.decided(&decision, &version.extra, started.elapsed());
+        response.encode_to_vec().into()
+    }
+
+    /// Refuses a call whose message could not even be read.
+    fn refuse(&self, reason: Reason) -> Bytes {
+        let version = self.inner.live.version();
+        let id = self.inner.ids.next();
+        let decision = Decision::bare(reason);
+        record::log(&id, &decision, None, &version.snapshot.revision);
+        self.inner.metrics.decided(&decision, &version.extra, std::time::Duration::ZERO);
+        check_response::encode(&id, &decision, None, &version.snapshot).encode_to_vec().into()
+    }
+}
+
+impl NamedService for AuthorizationServer {
+    const NAME: &'static str = "envoy.service.auth.v3.Authorization";
+}
+
+/// What tonic's generated code would call.
+struct Check(AuthorizationServer);
+
+impl UnaryService<Bytes> for Check {
+    type Response = Bytes;
+    type Future = std::future::Ready<Result<tonic::Response<Bytes>, tonic::Status>>;
+
+    fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
+        std::future::ready(Ok(tonic::Response::new(self.0.check(request.get_ref()))))
+    }
+}
+
+impl<B> tower_service::Service<http::Request<B>> for AuthorizationServer
+where
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let server = self.clone();
+        Box::pin(async move {
+            if request.uri().path() != CHECK_PATH {
+                return Ok(tonic::Status::unimplemented("the only method is Check").into_http());
+            }
+            let mut grpc = Grpc::new(BytesCodec).max_decoding_message_size(MAX_MESSAGE_BYTES);
+            let response = grpc.unary(Check(server.clone()), request).await;
+            // tonic answers what it cannot read with a gRPC status in the headers.
+            if response.headers().contains_key(tonic::Status::GRPC_STATUS) {
+                return Ok(unary_response(&server.refuse(Reason::RequestMalformed)));
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// A successful gRPC answer with one message, as tonic would send it.
+fn unary_response(message: &[u8]) -> http::Response<Body> {
+    let mut framed = BytesMut::with_capacity(message.len() + 5);
+    framed.extend_from_slice(&[0]);
+    framed.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
+    framed.extend_from_slice(message);
+    let mut trailers = http::HeaderMap::new();
+    trailers.insert(tonic::Status::GRPC_STATUS, http::HeaderValue::from_static("0"));
+    let frames = [Ok::<_, Infallible>(Frame::data(framed.freeze())), Ok(Frame::trailers(trailers))];
+    let mut response = http::Response::new(Body::new(StreamBody::new(tokio_stream::iter(frames))));
+    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/grpc"));
+    response
+}
+
+#[doc(hidden)]
+pub use check_response::RETRY_AFTER_SECONDS;
+
+/// Decodes an answer: for tests and tools, never on the way of a request.
+///
+/// # Errors
+/// When the bytes are no `CheckResponse`.
+pub fn decode_response(message: &[u8]) -> Result<CheckResponse, prost::DecodeError> {
+    CheckResponse::decode(message)
+}
+
+#[cfg(test)]
+mod tests;

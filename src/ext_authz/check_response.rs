@@ -1,0 +1,120 @@
+//! From a [`Decision`] to Envoy's `CheckResponse`: the only place that knows HTTP statuses.
+//!
+//! What Envoy does with a response (tried with 1.40):
+//! - it passes the request if, and only if, `status.code` is 0 or `status` is missing, whatever else the response says;
+//! - otherwise it answers with `denied_response`.
+//!
+//! So `status.code` comes from the decision's effect alone, and everything that is not a permit has a code other than 0.
+
+use envoy_types::ext_authz::v3::pb::{CheckResponse, DeniedHttpResponse, HttpResponse, HttpStatus, OkHttpResponse};
+use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
+use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
+use envoy_types::pb::google::protobuf::value::Kind;
+use envoy_types::pb::google::protobuf::{BoolValue, Struct, Value};
+use envoy_types::pb::google::rpc::Status;
+
+use crate::pdp::decision::{AnswerKind, Decision, Effect};
+use crate::pdp::obligation;
+use crate::pdp::request::Headers;
+use crate::pdp::snapshot::Snapshot;
+
+/// `Retry-After` of an answer that could not be decided, in seconds.
+pub const RETRY_AFTER_SECONDS: u32 = 5;
+
+/// How a refusal looks from outside. Nothing in it depends on why.
+struct Refusal {
+    status: u16,
+    title: &'static str,
+    /// The canonical gRPC code that goes with it; never 0.
+    code: i32,
+    /// The `error` of the challenge (RFC 6750 section 3.1): `None`, no challenge; `Some("")`, a challenge without one.
+    challenge: Option<&'static str>,
+}
+
+const UNAUTHENTICATED: i32 = 16;
+const PERMISSION_DENIED: i32 = 7;
+const UNAVAILABLE: i32 = 14;
+
+fn refusal(kind: AnswerKind) -> Refusal {
+    let (status, title, code, challenge) = match kind {
+        AnswerKind::BadRequest => (400, "Bad Request", PERMISSION_DENIED, None),
+        AnswerKind::BadCredential => (400, "Bad Request", UNAUTHENTICATED, Some("invalid_request")),
+        AnswerKind::Unauthenticated => (401, "Unauthorized", UNAUTHENTICATED, Some("")),
+        AnswerKind::InvalidToken => (401, "Unauthorized", UNAUTHENTICATED, Some("invalid_token")),
+        AnswerKind::Forbidden => (403, "Forbidden", PERMISSION_DENIED, Some("insufficient_scope")),
+        // A refusal that claims to be a pass is a mistake of ours, and closed.
+        AnswerKind::Unavailable | AnswerKind::Pass => (503, "Service Unavailable", UNAVAILABLE, None),
+    };
+    Refusal { status, title, code, challenge }
+}
+
+/// Encodes a decision. `sent` are the headers that the client sent.
+pub(super) fn encode(id: &str, decision: &Decision, sent: Option<&Headers<'_>>, snapshot: &Snapshot) -> CheckResponse {
+    let metadata = Some(dynamic_metadata(id, decision, &snapshot.revision));
+    match (decision.effect(), sent) {
+        (Effect::Permit, Some(sent)) => CheckResponse {
+            status: Some(Status { code: 0, ..Status::default() }),
+            http_response: Some(HttpResponse::OkResponse(passed(decision, sent, snapshot))),
+            dynamic_metadata: metadata,
+        },
+        (Effect::Permit | Effect::Deny | Effect::Indeterminate, _) => {
+            let refusal = refusal(decision.reason.answer());
+            CheckResponse {
+                status: Some(Status { code: refusal.code, ..Status::default() }),
+                http_response: Some(HttpResponse::DeniedResponse(denied(id, &refusal, &snapshot.challenge_realm))),
+                dynamic_metadata: metadata,
+            }
+        }
+    }
+}
+
+/// For `ok_response`, Envoy looks at `append` alone; both fields say "overwrite", so that nothing depends on which.
+#[expect(deprecated, reason = "`append` is what Envoy looks at")]
+fn header(name: &str, value: impl Into<String>) -> HeaderValueOption {
+    HeaderValueOption {
+        header: Some(HeaderValue { key: name.into(), value: value.into(), ..HeaderValue::default() }),
+        append: Some(BoolValue { value: false }),
+        append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
+        ..HeaderValueOption::default()
+    }
+}
+
+fn passed(decision: &Decision, sent: &Headers<'_>, snapshot: &Snapshot) -> OkHttpResponse {
+    let obligations = obligation::obligations(&snapshot.identity_headers, decision, sent);
+    OkHttpResponse {
+        headers: obligations.set.iter().map(|(name, value)| header(name, *value)).collect(),
+        headers_to_remove: obligations.remove.iter().map(|name| (*name).to_string()).collect(),
+        ..OkHttpResponse::default()
+    }
+}
+
+/// A denied response (RFC 9457), whose headers Envoy sends as they are.
+fn denied(id: &str, refusal: &Refusal, realm: &str) -> DeniedHttpResponse {
+    let mut headers = vec![header("content-type", "application/problem+json"), header("cache-control", "no-store")];
+    match refusal.challenge {
+        None => {}
+        Some("") => headers.push(header("www-authenticate", format!("Bearer realm=\"{realm}\""))),
+        Some(error) => headers.push(header("www-authenticate", format!("Bearer realm=\"{realm}\", error=\"{error}\""))),
+    }
+    if refusal.status == 503 {
+        headers.push(header("retry-after", RETRY_AFTER_SECONDS.to_string()));
+    }
+    let body = format!(r#"{{"type":"about:blank","title":"{}","status":{},"request_id":"{id}"}}"#, refusal.title, refusal.status);
+    DeniedHttpResponse { status: Some(HttpStatus { code: refusal.status.into() }), headers, body }
+}
+
+/// What Envoy's access log can print: `%DYNAMIC_METADATA(envoy.filters.http.ext_authz:reason)%`.
+fn dynamic_metadata(id: &str, decision: &Decision, revision: &str) -> Struct {
+    let text = |value: &str| Value { kind: Some(Kind::StringValue(value.into())) };
+    let mut fields: std::collections::HashMap<String, Value> = [
+        ("decision_id".into(), text(id)),
+        ("decision".into(), text(decision.effect().as_str())),
+        ("reason".into(), text(decision.reason.code())),
+        ("revision".into(), text(revision)),
+    ]
+    .into();
+    if let Some(route) = &decision.route {
+        fields.insert("route".into(), text(route));
+    }
+    Struct { fields }
+}

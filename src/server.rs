@@ -1,0 +1,135 @@
+//! The running sidecar: listeners bound, refreshers started, policy kept up to date, everything drained at the end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, Admin};
+use crate::config::Configuration;
+use crate::ext_authz::AuthorizationServer;
+use crate::pip::config_file::{ConfigWatcher, ReadError};
+use crate::pip::http_client::{HttpClient, Limits};
+use crate::pip::refresh::{Context, Refreshers};
+use crate::state::Live;
+use crate::telemetry::metrics::Metrics;
+
+mod bind;
+pub mod health;
+mod reload;
+mod self_test;
+
+use health::Health;
+
+/// The longest time that checks in flight get to finish in.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long a changed configuration must rest before it is believed.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+/// How often the configuration is looked at even if nothing was noticed.
+const POLL: Duration = Duration::from_secs(5);
+
+/// Why the sidecar did not start or did not go on.
+#[derive(Debug)]
+pub enum ServerError {
+    /// The configuration cannot be read.
+    Read(ReadError),
+    /// The configuration has problems.
+    Configuration(crate::config::Problems),
+    /// Something else, in words.
+    Other(String),
+}
+
+impl std::fmt::Display for ServerError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Read(error) => error.fmt(f),
+            Self::Configuration(problems) => problems.fmt(f),
+            Self::Other(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+impl From<String> for ServerError {
+    fn from(message: String) -> Self {
+        Self::Other(message)
+    }
+}
+
+/// Runs the sidecar until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the first configuration is not good, an address cannot be bound, or cryptography is broken.
+pub async fn run(config: PathBuf) -> Result<(), ServerError> {
+    self_test::run()?;
+    let source = reload::read(&config).map_err(ServerError::Read)?;
+    let Configuration { snapshot, listen, sources } =
+        Configuration::compile(&reload::files(&source)).map_err(ServerError::Configuration)?;
+    let other = |error: &dyn std::fmt::Display| ServerError::Other(error.to_string());
+
+    // Everything that can fail is done before anything runs.
+    let grpc = bind::grpc(&listen.grpc).await?;
+    let admin_listener = bind::tcp(listen.admin).await?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| other(&error))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| other(&error))?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(|error| other(&error))?;
+    let client = HttpClient::new(Limits::default()).map_err(|error| other(&error))?;
+    let metrics = Arc::new(Metrics::new().map_err(|error| other(&error))?);
+
+    metrics.configuration_loaded(true);
+    tracing::info!(revision = %snapshot.revision, routes = snapshot.route_names.len(), "the policy is in force");
+    let counters = metrics.route_counters(&snapshot.route_names);
+    let live = Arc::new(Live::new(snapshot, counters));
+    let health = Health::default();
+    let drain = CancellationToken::new();
+    let mut doors = JoinSet::new();
+
+    let (health_reporter, health_service) = tonic_health::server::health_reporter();
+    let follower = tokio::spawn(health::follow(Arc::clone(&live), health.clone(), health_reporter));
+    let checks = AuthorizationServer::new(Arc::clone(&live), Arc::clone(&metrics));
+    for listener in grpc {
+        tracing::info!(address = %listener.address(), "answering checks");
+        doors.spawn(listener.serve(checks.clone(), health_service.clone(), drain.clone()));
+    }
+    let end_of_admin = CancellationToken::new();
+    let admin = Admin { live: Arc::clone(&live), metrics: Arc::clone(&metrics), health: health.clone() };
+    tracing::info!(address = %bind::address_of(&admin_listener), "the admin listener is up");
+    let admin = tokio::spawn(admin::serve(admin_listener, admin, end_of_admin.clone().cancelled_owned()));
+
+    let mut refreshers = Refreshers::new(Context { live: Arc::clone(&live), client, metrics: Arc::clone(&metrics) });
+    refreshers.start(&sources);
+    let watcher = ConfigWatcher::spawn(config, Some(source.hash), DEBOUNCE, POLL);
+    let nudge = watcher.nudge();
+    let mut reloads = tokio::spawn(reload::follow(watcher, Arc::clone(&live), Arc::clone(&metrics), refreshers, listen));
+
+    let outcome = loop {
+        tokio::select! {
+            _ = terminate.recv() => break Ok(()),
+            _ = interrupt.recv() => break Ok(()),
+            _ = hangup.recv() => {
+                tracing::info!("SIGHUP: looking at the configuration");
+                nudge.nudge();
+            }
+            ended = doors.join_next() => break Err(ServerError::Other(format!("a listener ended: {ended:?}"))),
+            ended = &mut reloads => break Err(ServerError::Other(format!("the watch over the configuration ended: {ended:?}"))),
+        }
+    };
+
+    tracing::info!("draining: no new checks, those in flight are finished");
+    health.drain();
+    follower.abort();
+    drain.cancel();
+    let drained = tokio::time::timeout(DRAIN, async { while doors.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tracing::warn!(seconds = DRAIN.as_secs(), "some connections did not end in time and were cut");
+    }
+    reloads.abort();
+    end_of_admin.cancel();
+    let _ = tokio::time::timeout(Duration::from_secs(1), admin).await;
+    tracing::info!("stopped");
+    outcome
+}

@@ -1,0 +1,96 @@
+//! Hot swap of the policy. A configuration that is not good never replaces one that is, and never ends the process.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::{Configuration, Listen, Source, SourceFile};
+use crate::pip::config_file::{self, ConfigEvent, ConfigSource, ConfigWatcher, ReadError};
+use crate::pip::refresh::Refreshers;
+use crate::state::Live;
+use crate::telemetry::metrics::{Metrics, RouteCounters};
+
+/// How long a new policy waits for the first answer of sources that it brings along, so that tokens of a new issuer are not
+/// refused for want of keys the moment it is in force.
+const FIRST_ANSWER: Duration = Duration::from_secs(5);
+
+/// Reads a configuration from disk.
+pub(super) fn read(path: &Path) -> Result<ConfigSource, ReadError> {
+    config_file::read(path)
+}
+
+/// The files in the form in which they are compiled.
+pub(super) fn files(source: &ConfigSource) -> Vec<SourceFile> {
+    source.files.iter().map(|file| SourceFile { name: file.path.display().to_string(), text: file.text.clone() }).collect()
+}
+
+/// Follows the configuration until the watch breaks down.
+pub(super) async fn follow(
+    mut watcher: ConfigWatcher,
+    live: Arc<Live<RouteCounters>>,
+    metrics: Arc<Metrics>,
+    mut refreshers: Refreshers,
+    listen: Listen,
+) {
+    while let Some(event) = watcher.changed().await {
+        match event {
+            ConfigEvent::Changed(source) => {
+                let loaded = apply(&source, &live, &metrics, &mut refreshers, &listen).await;
+                metrics.configuration_loaded(loaded);
+            }
+            ConfigEvent::Failed(error) => {
+                metrics.configuration_loaded(false);
+                tracing::error!(%error, "the configuration cannot be read; the last good policy stays in force");
+            }
+        }
+    }
+}
+
+async fn apply(source: &ConfigSource, live: &Live<RouteCounters>, metrics: &Metrics, refreshers: &mut Refreshers, listen: &Listen) -> bool {
+    let files = files(source);
+    // A big configuration takes a moment to compile, which is nothing for a thread that answers checks.
+    let compiled = tokio::task::spawn_blocking(move || Configuration::compile(&files)).await;
+    let configuration = match compiled {
+        Ok(Ok(configuration)) => configuration,
+        Ok(Err(problems)) => {
+            for problem in problems.iter() {
+                tracing::error!("{problem}");
+            }
+            tracing::error!(problems = problems.len(), "the configuration was refused; the last good policy stays in force");
+            return false;
+        }
+        Err(error) => {
+            tracing::error!(%error, "the configuration could not be compiled; the last good policy stays in force");
+            return false;
+        }
+    };
+    if configuration.snapshot.revision == live.version().snapshot.revision {
+        tracing::info!(revision = %configuration.snapshot.revision, "the configuration is the one in force");
+        return true;
+    }
+    if configuration.listen != *listen {
+        tracing::warn!("'listen' changed and is only read at start: restart the sidecar for it");
+    }
+    refreshers.start(&configuration.sources);
+    wait_for_first_answers(&configuration.sources, live).await;
+    let counters = metrics.route_counters(&configuration.snapshot.route_names);
+    let revision = Arc::clone(&configuration.snapshot.revision);
+    let generation = live.replace(configuration.snapshot, counters);
+    refreshers.keep_only(&configuration.sources);
+    tracing::info!(%revision, generation, "a new policy is in force");
+    true
+}
+
+async fn wait_for_first_answers(sources: &[Arc<Source>], live: &Live<RouteCounters>) {
+    let deadline = Instant::now() + FIRST_ANSWER;
+    let missing = || sources.iter().find(|source| !live.has_fresh(source.id));
+    while let Some(source) = missing() {
+        if Instant::now() >= deadline {
+            tracing::warn!(issuer = %source.issuer, "the new policy comes into force although not all of its sources have answered");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -38,7 +38,7 @@ const UNAVAILABLE: i32 = 14;
 fn refusal(kind: AnswerKind) -> Refusal {
     let (status, title, code, challenge) = match kind {
         AnswerKind::BadRequest => (400, "Bad Request", PERMISSION_DENIED, None),
-        AnswerKind::BadCredential => (400, "Bad Request", UNAUTHENTICATED, Some("invalid_request")),
+        AnswerKind::BadCredential => (401, "Unauthorized", UNAUTHENTICATED, Some("invalid_request")),
         AnswerKind::Unauthenticated => (401, "Unauthorized", UNAUTHENTICATED, Some("")),
         AnswerKind::InvalidToken => (401, "Unauthorized", UNAUTHENTICATED, Some("invalid_token")),
         AnswerKind::Forbidden => (403, "Forbidden", PERMISSION_DENIED, Some("insufficient_scope")),

@@ -41,12 +41,12 @@ impl<'a> CompactJws<'a> {
     /// Takes a token apart.
     ///
     /// # Errors
-    /// Anything but three non-empty, canonical base64url segments with a JSON object each for header and payload; an
+    /// Anything but three canonical base64url segments with a JSON object each for header and payload; an
     /// extension that must be understood (`crit`, `b64`, `zip`).
     pub fn parse(token: &'a str) -> Result<Self, Malformed> {
         let (signing_input, signature) = token.rsplit_once('.').ok_or(Malformed)?;
         let (header, payload) = signing_input.split_once('.').ok_or(Malformed)?;
-        if payload.contains('.') || signature.is_empty() {
+        if payload.contains('.') {
             return Err(Malformed);
         }
         // Decoded here only to know that it is canonical; verification decodes it again, after the cheap checks.

@@ -1,7 +1,7 @@
 //! The admin listener: health, metrics and dumps. On loopback unless the configuration says otherwise.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::extract::State;
@@ -26,6 +26,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// Whether the sidecar is draining.
     pub health: Health,
+    /// Held while gauges are brought up to date and encoded, so that two scrapes at once do not mix.
+    pub scrape: Arc<Mutex<()>>,
 }
 
 /// Serves until `stop` completes.
@@ -73,6 +75,7 @@ async fn readyz(State(admin): State<Admin>) -> Response {
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
+    let _scrape = admin.scrape.lock().unwrap_or_else(PoisonError::into_inner);
     dump::update_gauges(&admin);
     match admin.metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),

@@ -96,7 +96,7 @@ pub async fn run(config: PathBuf) -> Result<(), ServerError> {
         doors.spawn(listener.serve(checks.clone(), health_service.clone(), drain.clone()));
     }
     let end_of_admin = CancellationToken::new();
-    let admin = Admin { live: Arc::clone(&live), metrics: Arc::clone(&metrics), health: health.clone() };
+    let admin = Admin { live: Arc::clone(&live), metrics: Arc::clone(&metrics), health: health.clone(), scrape: Arc::default() };
     tracing::info!(address = %bind::address_of(&admin_listener), "the admin listener is up");
     let admin = tokio::spawn(admin::serve(admin_listener, admin, end_of_admin.clone().cancelled_owned()));
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::http_client::HttpClient;
@@ -29,7 +28,6 @@ pub struct Context {
 struct Running {
     source: Arc<Source>,
     cancel: CancellationToken,
-    task: JoinHandle<()>,
 }
 
 /// The refreshers that are running.
@@ -55,8 +53,8 @@ impl Refreshers {
                 replaced.cancel.cancel();
             }
             let cancel = CancellationToken::new();
-            let task = tokio::spawn(run(self.context.clone(), Arc::clone(source), cancel.clone()));
-            self.running.insert(source.id, Running { source: Arc::clone(source), cancel, task });
+            tokio::spawn(run(self.context.clone(), Arc::clone(source), cancel.clone()));
+            self.running.insert(source.id, Running { source: Arc::clone(source), cancel });
         }
     }
 
@@ -72,15 +70,6 @@ impl Refreshers {
             }
             keep
         });
-    }
-
-    /// Stops all and waits for them.
-    pub async fn stop(self) {
-        for (_, running) in self.running {
-            running.cancel.cancel();
-            // A refresher that panicked has nothing left to stop.
-            let _ = running.task.await;
-        }
     }
 }
 

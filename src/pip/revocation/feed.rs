@@ -117,8 +117,8 @@ async fn pull(context: &Context, feed: &RevocationSource, position: Option<&Posi
         label: error.label(),
         message: error.to_string(),
         retry_after: error.retry_after(),
-        // A server that refuses the request may refuse it for its cursor.
-        start_over: matches!(error, FetchError::Status { status, .. } if (400..500).contains(&status)),
+        // A server may have forgotten the cursor.
+        start_over: matches!(error, FetchError::Status { status: 400 | 404 | 410, .. }),
     })?;
     let (bytes, etag) = match fetched {
         Fetched::NotModified { .. } => return Ok(None),

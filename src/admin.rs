@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::server::health::Health;
 use crate::state::{Live, NotReady};
+use crate::telemetry::log::DroppedLines;
 use crate::telemetry::metrics::{Metrics, RouteCounters};
 
 mod dump;
@@ -26,6 +27,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// Whether the sidecar is draining.
     pub health: Health,
+    /// Log lines that nobody read in time.
+    pub dropped_lines: DroppedLines,
     /// Held while gauges are brought up to date and encoded, so that two scrapes at once do not mix.
     pub scrape: Arc<Mutex<()>>,
 }

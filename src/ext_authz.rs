@@ -33,7 +33,7 @@ mod record;
 use codec::BytesCodec;
 
 /// The longest message that is read, in bytes. Envoy's headers are bounded well below it.
-const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 /// The one method.
 const CHECK_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
 

@@ -15,6 +15,7 @@ use crate::pip::config_file::{ConfigWatcher, ReadError};
 use crate::pip::http_client::{HttpClient, Limits};
 use crate::pip::refresh::{Context, Refreshers};
 use crate::state::Live;
+use crate::telemetry::log::DroppedLines;
 use crate::telemetry::metrics::Metrics;
 
 mod bind;
@@ -64,7 +65,7 @@ impl From<String> for ServerError {
 ///
 /// # Errors
 /// When the first configuration is not good, an address cannot be bound, or cryptography is broken.
-pub async fn run(config: PathBuf) -> Result<(), ServerError> {
+pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), ServerError> {
     self_test::run()?;
     let source = reload::read(&config).map_err(ServerError::Read)?;
     let Configuration { snapshot, listen, sources } =
@@ -96,7 +97,8 @@ pub async fn run(config: PathBuf) -> Result<(), ServerError> {
         doors.spawn(listener.serve(checks.clone(), health_service.clone(), drain.clone()));
     }
     let end_of_admin = CancellationToken::new();
-    let admin = Admin { live: Arc::clone(&live), metrics: Arc::clone(&metrics), health: health.clone(), scrape: Arc::default() };
+    let admin =
+        Admin { live: Arc::clone(&live), metrics: Arc::clone(&metrics), health: health.clone(), dropped_lines, scrape: Arc::default() };
     tracing::info!(address = %bind::address_of(&admin_listener), "the admin listener is up");
     let admin = tokio::spawn(admin::serve(admin_listener, admin, end_of_admin.clone().cancelled_owned()));
 

@@ -11,6 +11,7 @@ pub(super) fn update_gauges(admin: &Admin) {
     metrics.ready.set(i64::from(super::reasons(admin).is_empty()));
     metrics.configuration_age.set(version.since.elapsed().as_secs_f64());
     metrics.configuration_generation.set(i64::try_from(version.generation).unwrap_or(i64::MAX));
+    metrics.log_lines_dropped(admin.dropped_lines.count() as u64);
     metrics.configuration_info.reset();
     metrics.configuration_info.with_label_values(&[&*version.snapshot.revision]).set(1);
     let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);

@@ -7,10 +7,13 @@ use crate::server;
 use crate::telemetry::log::{self, LogFormat};
 
 pub(super) fn run(config: PathBuf, format: LogFormat, filter: &str) -> ExitCode {
-    if let Err(error) = log::init(format, filter) {
-        eprintln!("portcullis: {error}");
-        return ExitCode::from(2);
-    }
+    let logging = match log::init(format, filter) {
+        Ok(logging) => logging,
+        Err(error) => {
+            eprintln!("portcullis: {error}");
+            return ExitCode::from(2);
+        }
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -18,9 +21,10 @@ pub(super) fn run(config: PathBuf, format: LogFormat, filter: &str) -> ExitCode 
             return ExitCode::FAILURE;
         }
     };
-    let outcome = runtime.block_on(server::run(config));
+    let outcome = runtime.block_on(server::run(config, logging.dropped_lines()));
     // A look-up that hangs in the system's resolver must not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    drop(logging);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

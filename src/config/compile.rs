@@ -152,7 +152,7 @@ fn compile_headers(headers: Option<Located<super::schema::HeadersSchema>>, probl
         let given = headers.names.iter().find(|(given, _)| *given == field).map(|(_, name)| name);
         let name = given.map_or(default, |name| name.value.as_str());
         if let Some(given) = given
-            && (RESERVED_HEADERS.contains(&name) || OVERRIDE_HEADERS.contains(&name))
+            && (RESERVED_HEADERS.contains(&name) || OVERRIDE_HEADERS.contains(&name) || name.starts_with("x-envoy-"))
         {
             given.problem(problems, format!("'{name}' has another meaning and cannot tell who is asking; the default is '{default}'"));
         }

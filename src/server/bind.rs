@@ -19,7 +19,7 @@ use crate::ext_authz::AuthorizationServer;
 /// Who may connect to a socket: its owner and its group, which a pod's `fsGroup` shares with Envoy.
 const SOCKET_MODE: u32 = 0o660;
 /// The most checks that one connection has in flight. Envoy keeps one connection per worker.
-const MAX_STREAMS: u32 = 4096;
+const MAX_STREAMS: u32 = 1024;
 /// Flow-control windows, in bytes: a check and its answer fit many times over.
 const WINDOW: u32 = 1024 * 1024;
 

@@ -76,6 +76,7 @@ pub struct Metrics {
     pub configuration_last_load_successful: IntGauge,
     /// Whether the sidecar is ready.
     pub ready: IntGauge,
+    dropped_log_lines: IntCounter,
     /// Tokens in the cache.
     pub cached_tokens: IntGauge,
     /// Bytes that they take, about.
@@ -163,6 +164,7 @@ impl Metrics {
                 "1 if the last attempt to load the configuration succeeded, 0 if the policy in force is an older one.",
             )?,
             ready: int_gauge("portcullis_ready", "1 if everything that is needed to decide is there and within its bounds.")?,
+            dropped_log_lines: counter("portcullis_dropped_log_lines_total", "Log lines dropped because nobody read them in time.")?,
             cached_tokens: int_gauge("portcullis_token_cache_entries", "Verified tokens that are remembered.")?,
             cached_token_bytes: int_gauge("portcullis_token_cache_bytes", "Memory that they take, about.")?,
             registry,
@@ -227,6 +229,11 @@ impl Metrics {
     pub fn configuration_loaded(&self, successful: bool) {
         self.reloads.with_label_values(&[if successful { "ok" } else { "refused" }]).inc();
         self.configuration_last_load_successful.set(i64::from(successful));
+    }
+
+    /// Brings the count of dropped log lines, which is kept elsewhere, up to this total.
+    pub fn log_lines_dropped(&self, total: u64) {
+        self.dropped_log_lines.inc_by(total.saturating_sub(self.dropped_log_lines.get()));
     }
 
     /// The text that Prometheus scrapes.

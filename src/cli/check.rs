@@ -28,18 +28,28 @@ pub(super) fn check(path: &Path, as_json: bool) -> ExitCode {
         Ok(configuration) => {
             if !as_json {
                 let (issuers, routes) = (configuration.snapshot.issuers.iter().count(), configuration.snapshot.route_names.len());
-                println!("{}: good: issuers: {issuers}, routes: {routes}, revision: {}", path.display(), configuration.snapshot.revision);
+                println!(
+                    "{} is good: {}, {}, revision {}",
+                    path.display(),
+                    counted(issuers, "issuer"),
+                    counted(routes, "route"),
+                    configuration.snapshot.revision
+                );
             }
             ExitCode::SUCCESS
         }
         Err(problems) => {
             if !as_json {
                 eprintln!("{problems}");
-                eprintln!("{}: {} problem{}", path.display(), problems.len(), if problems.len() == 1 { "" } else { "s" });
+                eprintln!("{} has {}", path.display(), counted(problems.len(), "problem"));
             }
             ExitCode::FAILURE
         }
     }
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 fn load(path: &Path) -> Result<Configuration, Problems> {

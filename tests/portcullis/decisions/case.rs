@@ -1,0 +1,400 @@
+//! What a case file says.
+//!
+//! ```yaml
+//! about: what the file is about
+//! configuration: |              # as an operator would write it
+//!   ...
+//! variants:                     # the same configuration with some of its text replaced
+//!   strict: [{ replace: "leeway: 10s", with: "leeway: 0s" }]
+//! defaults:                     # of all cases: host, route, twin, token
+//!   host: blog.example.com
+//! state:                        # what was pulled from the issuers; a key's name is also its kid
+//!   keys: { manager: [rsa-a] }  # or missing
+//!   revocations: { manager: [{ type: sid, id: session-1 }] }   # or missing, or { stale: [...] }
+//! cases:
+//!   an editor reads a post:
+//!     request: GET /posts/1
+//!     token: { claims: { roles: [editor] } }
+//!     allow: allowed            # or deny, or indeterminate, each with its reason
+//!     route: posts
+//!     then:                     # what changes afterwards, and what must come of the same request
+//!       - { now: +10m, deny: token_expired }
+//! ```
+
+use std::collections::BTreeMap;
+
+use portcullis::pdp::decision::Reason;
+use serde_json::{Map, Value};
+
+use super::reader::{self, Fields, Node};
+use crate::support::token::{Tampering, TokenSpec, relative_millis};
+
+/// A file of cases.
+pub struct CaseFile {
+    pub name: String,
+    pub configuration: String,
+    /// Other versions of the configuration.
+    pub variants: BTreeMap<String, String>,
+    pub state: State,
+    pub cases: Vec<Case>,
+}
+
+/// One case.
+pub struct Case {
+    pub name: String,
+    pub line: usize,
+    pub request: RequestSpec,
+    pub token: Option<CaseToken>,
+    /// The variant of the configuration that decides; `None`: the file's own.
+    pub variant: Option<String>,
+    pub state: State,
+    /// When it takes place, in milliseconds after the usual time.
+    pub now: i64,
+    pub expected: Expected,
+    /// The name of a case that differs little and is let through.
+    pub twin: Option<String>,
+    pub then: Vec<Step>,
+}
+
+/// A change of circumstances, and what must come of the same request then.
+pub struct Step {
+    pub line: usize,
+    pub variant: Option<String>,
+    pub state: State,
+    pub now: Option<i64>,
+    pub expected: Expected,
+}
+
+/// A request without its token.
+pub struct RequestSpec {
+    pub method: String,
+    pub target: String,
+    pub host: String,
+    /// Names and values, with repetitions.
+    pub headers: Vec<(String, Vec<String>)>,
+}
+
+/// A token and the issuer that it claims to be from.
+#[derive(Clone, Default)]
+pub struct CaseToken {
+    /// The configured name of the issuer whose `iss` and `aud` it has; `None`: the first one's.
+    pub issuer: Option<String>,
+    pub spec: TokenSpec,
+}
+
+/// What is known of the issuers, by their configured names. An issuer that is not mentioned publishes `rsa-a` and has revoked nothing.
+#[derive(Clone, Default)]
+pub struct State {
+    pub keys: BTreeMap<String, Keys>,
+    pub revocations: BTreeMap<String, RevocationState>,
+}
+
+/// An issuer's keys.
+#[derive(Clone)]
+pub enum Keys {
+    Missing,
+    /// Names of signing keys, and members that replace those of the JWK.
+    Published(Vec<(String, Map<String, Value>)>),
+}
+
+/// An issuer's revocations.
+#[derive(Clone)]
+pub enum RevocationState {
+    Missing,
+    Stale(Vec<RevocationEntry>),
+    Fresh(Vec<RevocationEntry>),
+}
+
+/// An entry of a revocation list; `before` is in milliseconds after the usual time.
+#[derive(Clone)]
+pub struct RevocationEntry {
+    pub kind: String,
+    pub id: String,
+    pub before: Option<i64>,
+}
+
+/// What must come of a request. `None` means that it does not matter.
+pub struct Expected {
+    pub reason: Reason,
+    /// `None`: no route was found.
+    pub route: Option<String>,
+    /// The headers that are set, all of them.
+    pub sets: Option<BTreeMap<String, String>>,
+    /// Headers that are taken away, among others.
+    pub removes: Vec<String>,
+    /// Headers that are neither set nor taken away.
+    pub keeps: Vec<String>,
+    pub crossed_tenants: bool,
+    pub used_stale_revocations: bool,
+    pub unknown_roles: Option<usize>,
+    pub odd_permissions: Option<usize>,
+    pub unknown_key: Option<String>,
+}
+
+#[derive(Default)]
+struct Defaults {
+    host: Option<String>,
+    route: Option<String>,
+    twin: Option<String>,
+    token: CaseToken,
+}
+
+impl CaseFile {
+    /// Reads a file; the first mistake is the answer.
+    pub fn read(name: &str, text: &str) -> Result<Self, String> {
+        reader::read(name, text, |root| {
+            let mut fields = root.fields()?;
+            fields.take("about").map(|node| node.text()).transpose()?;
+            let configuration = fields.require("configuration")?.text()?.to_string();
+            let variants = fields.take("variants").map_or(Ok(BTreeMap::new()), |node| variants(node, &configuration))?;
+            let defaults = fields.take("defaults").map_or(Ok(Defaults::default()), defaults)?;
+            let state = fields.take("state").map_or(Ok(State::default()), state)?;
+            let cases = fields.require("cases")?.entries()?;
+            fields.finish()?;
+            let cases = cases.into_iter().map(|(name, node)| case(name, node, &defaults)).collect::<Result<_, _>>()?;
+            Ok(Self { name: name.to_string(), configuration, variants, state, cases })
+        })
+    }
+
+    /// The reasons that its cases and their later steps expect.
+    pub fn reasons(&self) -> impl Iterator<Item = Reason> {
+        let of = |case: &Case| -> Vec<Reason> {
+            std::iter::once(case.expected.reason).chain(case.then.iter().map(|step| step.expected.reason)).collect()
+        };
+        self.cases.iter().flat_map(of)
+    }
+}
+
+fn variants(node: Node<'_>, configuration: &str) -> Result<BTreeMap<String, String>, String> {
+    let mut variants = BTreeMap::new();
+    for (name, edits) in node.entries()? {
+        let mut text = configuration.to_string();
+        for edit in edits.items()? {
+            let mut fields = edit.fields()?;
+            let (old, new) = (fields.require("replace")?.text()?, fields.require("with")?.text()?);
+            fields.finish()?;
+            if text.matches(old).count() != 1 {
+                return edit.error(format!("'{old}' is there {} times and must be there once", text.matches(old).count()));
+            }
+            text = text.replacen(old, new, 1);
+        }
+        variants.insert(name.to_string(), text);
+    }
+    Ok(variants)
+}
+
+fn defaults(node: Node<'_>) -> Result<Defaults, String> {
+    let mut fields = node.fields()?;
+    let owned = |node: Option<Node<'_>>| node.map(|node| node.text().map(str::to_string)).transpose();
+    let defaults = Defaults {
+        host: owned(fields.take("host"))?,
+        route: owned(fields.take("route"))?,
+        twin: owned(fields.take("twin"))?,
+        token: fields.take("token").map_or(Ok(CaseToken::default()), |node| token(node, CaseToken::default()))?,
+    };
+    fields.finish()?;
+    Ok(defaults)
+}
+
+fn case(name: &str, node: Node<'_>, defaults: &Defaults) -> Result<Case, String> {
+    let mut fields = node.fields()?;
+    let (method, target) = match fields.require("request")?.text()?.split_once(' ') {
+        Some((method, target)) => (method.to_string(), target.to_string()),
+        None => return node.error("a request is a method, a space and a path"),
+    };
+    let host = match fields.take("host") {
+        Some(host) => host.text()?.to_string(),
+        None => defaults.host.clone().unwrap_or_default(),
+    };
+    let headers = match fields.take("headers") {
+        Some(headers) => headers.entries()?.into_iter().map(|(name, node)| Ok((name.to_string(), node.texts()?))).collect::<Result<_, String>>()?,
+        None => Vec::new(),
+    };
+    let token = match fields.take("token") {
+        Some(node) if node.as_text() == Some("none") => None,
+        Some(node) => Some(token(node, defaults.token.clone())?),
+        None => Some(defaults.token.clone()),
+    };
+    let case = Case {
+        name: name.to_string(),
+        line: node.line(),
+        request: RequestSpec { method, target, host, headers },
+        token,
+        variant: variant(&mut fields)?,
+        state: fields.take("state").map_or(Ok(State::default()), state)?,
+        now: now(&mut fields)?.unwrap_or(0),
+        twin: fields.take("twin").map(|node| node.text().map(str::to_string)).transpose()?.or_else(|| defaults.twin.clone()),
+        then: fields.take("then").map_or(Ok(Vec::new()), |node| node.items()?.into_iter().map(|node| step(node, defaults)).collect())?,
+        expected: expected(&mut fields, defaults)?,
+    };
+    fields.finish()?;
+    Ok(case)
+}
+
+fn step(node: Node<'_>, defaults: &Defaults) -> Result<Step, String> {
+    let mut fields = node.fields()?;
+    let step = Step {
+        line: node.line(),
+        variant: variant(&mut fields)?,
+        state: fields.take("state").map_or(Ok(State::default()), state)?,
+        now: now(&mut fields)?,
+        expected: expected(&mut fields, defaults)?,
+    };
+    fields.finish()?;
+    Ok(step)
+}
+
+fn variant(fields: &mut Fields<'_>) -> Result<Option<String>, String> {
+    fields.take("configuration").map(|node| node.text().map(str::to_string)).transpose()
+}
+
+fn now(fields: &mut Fields<'_>) -> Result<Option<i64>, String> {
+    fields.take("now").map(relative).transpose()
+}
+
+fn relative(node: Node<'_>) -> Result<i64, String> {
+    relative_millis(node.text()?).map_or_else(|| node.error("a time is written as 'now', '+5m', '-10s' or '+1500ms'"), Ok)
+}
+
+fn expected(fields: &mut Fields<'_>, defaults: &Defaults) -> Result<Expected, String> {
+    let found = [("allow", fields.take("allow")), ("deny", fields.take("deny")), ("indeterminate", fields.take("indeterminate"))];
+    let mut found = found.into_iter().filter_map(|(word, node)| node.map(|node| (word, node)));
+    let (Some((word, node)), None) = (found.next(), found.next()) else {
+        return fields.node.error("there must be exactly one of allow, deny, indeterminate");
+    };
+    let code = node.text()?;
+    let Some(reason) = Reason::ALL.iter().copied().find(|reason| reason.code() == code) else {
+        return node.error(format!("'{code}' is no reason"));
+    };
+    if reason.effect().as_str() != word {
+        return node.error(format!("'{code}' is {} and not {word}", reason.effect().as_str()));
+    }
+    let route = match fields.take("route") {
+        Some(node) => Some(node.text()?.to_string()),
+        None => defaults.route.clone(),
+    };
+    let texts = |node: Option<Node<'_>>| node.map_or(Ok(Vec::new()), |node| node.texts());
+    let number = |node: Option<Node<'_>>| node.map(|node| node.number()).transpose();
+    let flag = |node: Option<Node<'_>>| node.map_or(Ok(false), |node| node.bool());
+    Ok(Expected {
+        reason,
+        route: route.filter(|route| route != "none"),
+        sets: match fields.take("sets") {
+            Some(node) => {
+                Some(node.entries()?.into_iter().map(|(name, value)| Ok((name.to_string(), value.text()?.to_string()))).collect::<Result<_, String>>()?)
+            }
+            None => None,
+        },
+        removes: texts(fields.take("removes"))?,
+        keeps: texts(fields.take("keeps"))?,
+        crossed_tenants: flag(fields.take("crossed_tenants"))?,
+        used_stale_revocations: flag(fields.take("used_stale_revocations"))?,
+        unknown_roles: number(fields.take("unknown_roles"))?,
+        odd_permissions: number(fields.take("odd_permissions"))?,
+        unknown_key: fields.take("unknown_key").map(|node| node.text().map(str::to_string)).transpose()?,
+    })
+}
+
+fn token(node: Node<'_>, base: CaseToken) -> Result<CaseToken, String> {
+    let CaseToken { mut issuer, mut spec } = base;
+    let mut fields = node.fields()?;
+    let owned = |node: Option<Node<'_>>, slot: &mut Option<String>| -> Result<(), String> {
+        if let Some(node) = node {
+            *slot = Some(node.text()?.to_string());
+        }
+        Ok(())
+    };
+    owned(fields.take("issuer"), &mut issuer)?;
+    if let Some(node) = fields.take("key") {
+        spec.key = node.text()?.to_string();
+    }
+    owned(fields.take("sign"), &mut spec.sign)?;
+    owned(fields.take("raw_header"), &mut spec.raw_header)?;
+    owned(fields.take("raw_payload"), &mut spec.raw_payload)?;
+    owned(fields.take("header_segment"), &mut spec.header_segment)?;
+    owned(fields.take("payload_segment"), &mut spec.payload_segment)?;
+    owned(fields.take("loose_bits"), &mut spec.loose_bits)?;
+    owned(fields.take("text"), &mut spec.text)?;
+    for (name, target) in [("header", &mut spec.header), ("claims", &mut spec.claims), ("forged", &mut spec.forged)] {
+        if let Some(node) = fields.take(name) {
+            target.extend(node.json_object()?);
+        }
+    }
+    for (name, target) in [("without_header", &mut spec.without_header), ("without", &mut spec.without)] {
+        if let Some(node) = fields.take(name) {
+            target.extend(node.texts()?);
+        }
+    }
+    if let Some(node) = fields.take("signature") {
+        spec.tampering = tampering(node)?;
+    }
+    fields.finish()?;
+    Ok(CaseToken { issuer, spec })
+}
+
+fn tampering(node: Node<'_>) -> Result<Vec<Tampering>, String> {
+    if node.as_text() == Some("zero") {
+        return Ok(vec![Tampering::Zero]);
+    }
+    let one = |(name, node): (&str, Node<'_>)| {
+        Ok(match name {
+            "flip" => Tampering::Flip(node.number()?),
+            "truncate" => Tampering::Truncate(node.number()?),
+            "extend" => Tampering::Extend(node.number()?),
+            other => return node.error(format!("'{other}' is none of flip, truncate, extend")),
+        })
+    };
+    node.entries()?.into_iter().map(one).collect()
+}
+
+fn state(node: Node<'_>) -> Result<State, String> {
+    let mut fields = node.fields()?;
+    let mut state = State::default();
+    for (issuer, node) in fields.take("keys").map_or(Ok(Vec::new()), |node| node.entries())? {
+        let keys = if node.as_text() == Some("missing") {
+            Keys::Missing
+        } else {
+            Keys::Published(node.items()?.into_iter().map(published_key).collect::<Result<_, _>>()?)
+        };
+        state.keys.insert(issuer.to_string(), keys);
+    }
+    for (issuer, node) in fields.take("revocations").map_or(Ok(Vec::new()), |node| node.entries())? {
+        let revocations = if node.as_text() == Some("missing") {
+            RevocationState::Missing
+        } else if node.as_items().is_some() {
+            RevocationState::Fresh(revocation_entries(node)?)
+        } else {
+            let mut fields = node.fields()?;
+            let entries = revocation_entries(fields.require("stale")?)?;
+            fields.finish()?;
+            RevocationState::Stale(entries)
+        };
+        state.revocations.insert(issuer.to_string(), revocations);
+    }
+    fields.finish()?;
+    Ok(state)
+}
+
+fn published_key(node: Node<'_>) -> Result<(String, Map<String, Value>), String> {
+    if let Some(name) = node.as_text() {
+        return Ok((name.to_string(), Map::new()));
+    }
+    let mut fields = node.fields()?;
+    let name = fields.require("key")?.text()?.to_string();
+    let members = fields.rest().into_iter().map(|(name, node)| Ok((name.to_string(), node.json()?))).collect::<Result<_, String>>()?;
+    Ok((name, members))
+}
+
+fn revocation_entries(node: Node<'_>) -> Result<Vec<RevocationEntry>, String> {
+    let one = |node: Node<'_>| {
+        let mut fields = node.fields()?;
+        let entry = RevocationEntry {
+            kind: fields.require("type")?.text()?.to_string(),
+            id: fields.require("id")?.text()?.to_string(),
+            before: fields.take("before").map(relative).transpose()?,
+        };
+        fields.finish()?;
+        Ok(entry)
+    };
+    node.items()?.into_iter().map(one).collect()
+}

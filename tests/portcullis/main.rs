@@ -1,0 +1,13 @@
+//! What Portcullis promises, tested from outside. One crate: the dependencies are large, and linking them takes longer than
+//! most of the tests do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "whatever goes wrong here should fail the test, loudly"
+)]
+
+mod architecture;
+mod decisions;
+mod support;

@@ -249,7 +249,7 @@ fn bound_tenant(found: &RouteMatch<'_, '_, RoutePolicy>, path: &NormalizedPath<'
         TenantBinding::None => BoundTenant::Unbound,
         TenantBinding::Token => BoundTenant::FromToken,
         TenantBinding::Path(position) => named(path.segments().get(*position).map(AsRef::as_ref)),
-        TenantBinding::Header(name) => match request.headers.single(name) {
+        TenantBinding::Header(name) => match request.headers.single_in_any_spelling(name) {
             HeaderValue::One(value) => named(std::str::from_utf8(value).ok()),
             HeaderValue::Absent | HeaderValue::Several => BoundTenant::Unclear,
         },

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::decision::Decision;
-use super::request::Headers;
+use super::request::{Headers, is_same_folded};
 
 /// Headers by which some services let a client name another method, path or host than the one that was judged.
 pub const OVERRIDE_HEADERS: [&str; 16] = [
@@ -61,24 +61,12 @@ pub struct IdentityHeaders {
     fields: Vec<(IdentityField, Arc<str>)>,
     /// Spellings with `_` of the above, and [`OVERRIDE_HEADERS`].
     always_removed: Vec<Arc<str>>,
-    /// The above, folded: what is compared with what a client sent.
-    folded: Vec<Box<[u8]>>,
 }
 
 impl Default for IdentityHeaders {
     fn default() -> Self {
         Self::new(IdentityField::ALL.map(|(field, _, header)| (field, Arc::from(header))).to_vec(), &[])
     }
-}
-
-/// A header name as a server that folds separators would see it (CGI's `HTTP_X_USER_ID`): lower case, and everything that is
-/// neither letter nor digit is one character.
-fn fold(name: &str) -> Box<[u8]> {
-    name.bytes().map(fold_byte).collect()
-}
-
-fn fold_byte(byte: u8) -> u8 {
-    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
 }
 
 impl IdentityHeaders {
@@ -89,12 +77,12 @@ impl IdentityHeaders {
             fields.iter().map(|(_, name)| name.replace('-', "_")).filter(|name| fields.iter().all(|(_, other)| **other != **name));
         let overriding = OVERRIDE_HEADERS.iter().filter(|name| !keep.iter().any(|kept| **kept == ***name)).map(|name| (*name).to_string());
         let always_removed: Vec<Arc<str>> = underscored.chain(overriding).map(Arc::from).collect();
-        let folded = fields.iter().map(|(_, name)| fold(name)).chain(always_removed.iter().map(|name| fold(name))).collect();
-        Self { fields, always_removed, folded }
+        Self { fields, always_removed }
     }
 
+    /// Whether this is a header of ours, or one that a server may take for one.
     fn is_ours(&self, name: &str) -> bool {
-        self.folded.iter().any(|ours| ours.len() == name.len() && ours.iter().zip(name.bytes()).all(|(a, b)| *a == fold_byte(b)))
+        self.fields.iter().map(|(_, ours)| ours).chain(&self.always_removed).any(|ours| is_same_folded(ours, name))
     }
 }
 

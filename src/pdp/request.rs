@@ -53,11 +53,29 @@ impl<'a> Headers<'a> {
         }
     }
 
+    /// Looks for a header like [`Self::single`] that other components may read as well: a second spelling that a server could
+    /// fold into the same name (`x_tenant` besides `x-tenant`) counts as a second value, and alone as an unclear one.
+    #[must_use]
+    pub fn single_in_any_spelling(&self, name: &str) -> HeaderValue<'a> {
+        if self.fields.iter().any(|(field, _)| !field.eq_ignore_ascii_case(name) && is_same_folded(field, name)) {
+            return HeaderValue::Several;
+        }
+        self.single(name)
+    }
+
     /// Whether the header is there at all, whatever it says.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name))
     }
+}
+
+/// Whether two header names are one for a server that folds separators (CGI's `HTTP_X_USER_ID`): case does not count, and everything
+/// that is neither letter nor digit is one character.
+#[must_use]
+pub fn is_same_folded(left: &str, right: &str) -> bool {
+    let fold = |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
+    left.len() == right.len() && left.bytes().map(fold).eq(right.bytes().map(fold))
 }
 
 /// A request as the PEP describes it. Nothing in it is trusted or decoded yet.
@@ -179,5 +197,19 @@ mod tests {
         assert_eq!(headers.single("x-c"), HeaderValue::Several);
         assert_eq!(headers.single("x-d"), HeaderValue::Absent);
         assert!(headers.contains("x-B") && !headers.contains("x-d"));
+    }
+
+    #[test]
+    fn another_spelling_of_the_name_makes_a_value_unclear() {
+        let mut headers = Headers::default();
+        headers.push("x-tenant", b"acme");
+        assert_eq!(headers.single_in_any_spelling("x-tenant"), HeaderValue::One(b"acme"));
+        for spelling in ["x_tenant", "x.tenant", "X_Tenant"] {
+            let mut headers = headers.clone();
+            headers.push(spelling, b"acme");
+            assert_eq!(headers.single("x-tenant"), HeaderValue::One(b"acme"), "{spelling}");
+            assert_eq!(headers.single_in_any_spelling("x-tenant"), HeaderValue::Several, "{spelling}");
+        }
+        assert!(!is_same_folded("x-tenant", "x-tenants") && !is_same_folded("x-tenant", "xtenant"));
     }
 }

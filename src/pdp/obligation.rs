@@ -109,7 +109,8 @@ pub fn obligations<'a>(names: &'a IdentityHeaders, decision: &'a Decision, sent:
     remove.extend(names.always_removed.iter().map(|name| &**name));
     for (name, _) in sent.iter() {
         // Any other spelling that a server may fold into one of ours.
-        if names.is_ours(name) && !remove.contains(&name) && !set.iter().any(|(ours, _)| *ours == name) {
+        let handled = |ours: &str| ours.eq_ignore_ascii_case(name);
+        if names.is_ours(name) && !remove.iter().any(|ours| handled(ours)) && !set.iter().any(|(ours, _)| handled(ours)) {
             remove.push(name);
         }
     }

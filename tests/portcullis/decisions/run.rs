@@ -141,7 +141,7 @@ fn differences(expected: &Expected, outcome: &Outcome) -> Vec<String> {
     if let Some(sets) = &expected.sets {
         compare("headers set", sets, &outcome.sets);
     }
-    let removed = |name: &str| outcome.removes.iter().any(|other| other == name);
+    let removed = |name: &str| outcome.removes.iter().any(|other| other.eq_ignore_ascii_case(name));
     // A PEP that sets first and removes later, without looking at case, would undo what was set.
     let undone: Vec<&String> =
         outcome.sets.keys().filter(|name| outcome.removes.iter().any(|other| other.eq_ignore_ascii_case(name))).collect();

@@ -39,11 +39,13 @@ const RESERVED_HEADERS: [&str; 14] = [
 ];
 
 pub(super) fn compile(schema: Schema, files: &[SourceFile], problems: &mut Problems) -> Option<Configuration> {
-    let Schema { listen, challenge_realm, issuers, permissions, roles, headers, routes } = schema;
+    let Schema { listen, challenge_realm, issuers, unreadable_issuers, permissions, roles, headers, routes } = schema;
     let syntax = Syntax::new(permissions);
     let roles = compile_roles(roles, &syntax, problems);
     let identity_headers = compile_headers(headers, problems);
-    check_satisfiable(&routes, &issuers, problems);
+    if !unreadable_issuers {
+        check_satisfiable(&routes, &issuers, problems);
+    }
     let (routes, route_names) = compile_routes(routes, &syntax, problems);
     let (issuers, sources) = compile_issuers(issuers, &syntax, problems);
     if route_names.is_empty() && problems.is_empty() {
@@ -223,8 +225,9 @@ fn compile_routes(routes: Vec<RouteSchema>, syntax: &Syntax, problems: &mut Prob
             if route.hosts.is_empty() { any.iter().collect() } else { route.hosts.iter().map(|host| &host.value).collect() };
         let mut tied = false;
         for host in hosts {
-            if let Err(conflict) = table.insert(host, &route.path, Arc::clone(&policy)) {
-                tied = true;
+            if let Err(conflict) = table.insert(host, &route.path, Arc::clone(&policy))
+                && !std::mem::replace(&mut tied, true)
+            {
                 let first = names.get(&conflict.existing.name).map(|first| format!(" at {}", first.location)).unwrap_or_default();
                 route.path_text.problem(
                     problems,

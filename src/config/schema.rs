@@ -23,6 +23,8 @@ pub(super) struct Schema {
     pub listen: Option<Located<Listen>>,
     pub challenge_realm: Option<Located<String>>,
     pub issuers: Vec<IssuerSchema>,
+    /// There are issuers that could not be read, so it is not known what tokens can say.
+    pub unreadable_issuers: bool,
     pub permissions: PermissionsSchema,
     pub roles: Vec<RoleSchema>,
     pub headers: Option<Located<HeadersSchema>>,
@@ -134,8 +136,12 @@ fn read_document(root: &Node<'_>, schema: &mut Schema, problems: &mut Problems) 
         once(&mut schema.challenge_realm, challenge_realm(&node, problems), problems);
     }
     if let Some(node) = map.take("issuers") {
-        for (name, issuer) in node.entries(problems).unwrap_or_default() {
-            schema.issuers.extend(issuer::read(name, &issuer, problems));
+        let entries = node.entries(problems);
+        schema.unreadable_issuers |= entries.is_none();
+        for (name, issuer) in entries.unwrap_or_default() {
+            let issuer = issuer::read(name, &issuer, problems);
+            schema.unreadable_issuers |= issuer.is_none();
+            schema.issuers.extend(issuer);
         }
     }
     if let Some(node) = map.take("permissions") {
@@ -170,8 +176,9 @@ fn once<T>(slot: &mut Option<Located<T>>, value: Option<Located<T>>, problems: &
 fn listen(node: &Node<'_>, problems: &mut Problems) -> Option<Listen> {
     let mut map = node.map(problems)?;
     let mut listen = Listen::default();
-    if let Some(node) = map.take("grpc") {
-        let addresses = node.strings(problems)?;
+    if let Some(node) = map.take("grpc")
+        && let Some(addresses) = node.strings(problems)
+    {
         if addresses.is_empty() {
             node.problem(problems, "there must be at least one address, such as 'unix:/run/portcullis/authz.sock'");
         }
@@ -185,8 +192,9 @@ fn listen(node: &Node<'_>, problems: &mut Problems) -> Option<Listen> {
         }
         listen.grpc = grpc;
     }
-    if let Some(node) = map.take("admin") {
-        listen.admin = node.string(problems)?.convert(problems, |text| yaml::socket_address(&text))?.value;
+    let admin = map.take("admin").and_then(|node| node.string(problems));
+    if let Some(admin) = admin.and_then(|text| text.convert(problems, |text| yaml::socket_address(&text))) {
+        listen.admin = admin.value;
     }
     map.finish(problems);
     Some(listen)
@@ -245,9 +253,7 @@ fn headers(node: &Node<'_>, problems: &mut Problems) -> Option<HeadersSchema> {
             headers.names.push((field, name));
         }
     }
-    if let Some(node) = map.take("keep") {
-        headers.keep = node.strings(problems)?;
-    }
+    headers.keep = map.take("keep").and_then(|node| node.strings(problems)).unwrap_or_default();
     map.finish(problems);
     Some(headers)
 }

@@ -189,6 +189,9 @@ impl<'y> Node<'y> {
         if matches!(&self.yaml.data, YamlData::Value(Scalar::String(_))) {
             return Some(vec![self.string(problems)?]);
         }
+        if !matches!(&self.yaml.data, YamlData::Sequence(_)) {
+            return self.expected(problems, "a string or a list of strings");
+        }
         Some(self.items(problems)?.iter().filter_map(|item| item.string(problems)).collect())
     }
 

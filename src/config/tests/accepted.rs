@@ -1,0 +1,192 @@
+use std::time::Duration;
+
+use super::*;
+use crate::pdp::path::NormalizedPath;
+use crate::pdp::policy::Access;
+use crate::pdp::request::Host;
+use crate::pdp::tenant::{Realm, TenantBinding};
+use crate::pdp::token::algorithm::Algorithm;
+use crate::pdp::token::profile::{AcceptedTypes, KeyIdPolicy, WhenStale};
+
+const FULL: &str = r#"
+listen:
+  grpc: [unix:/run/portcullis/authz.sock, 127.0.0.1:9191]
+  admin: 127.0.0.1:9193
+
+challenge_realm: The Blog
+
+issuers:
+  manager:
+    issuer: https://id.example.com
+    audiences: [blog]
+    algorithms: [RS256, PS256]
+    jwks: { url: https://id.example.com/.well-known/jwks.json, refresh: 2m, max_stale: 12h, cooldown: 5s }
+    revocations: { url: https://id.example.com/v1/revocations, wait: 20s, max_staleness: 90s, when_stale: fail_open }
+    claims: { tenant: tenant_id, permissions: permissions, roles: [realm_access, roles], session: session, realm: scope, services: services }
+    typ: [at+jwt, application/JWT]
+    leeway: 5s
+    require: [iat, jti, sid]
+    max_lifetime: 1h
+    max_token_bytes: 4096
+    kid: optional
+    wildcards: true
+    tenants: [acme, globex]
+
+permissions:
+  syntax: "service:resource.action"
+roles:
+  editor: { permissions: ["blog:posts.*"] }
+  support: { permissions: "*", crosses_tenants: true }
+  nobody: { permissions: [] }
+
+headers: { user: x-auth-user, keep: x-forwarded-host }
+
+routes:
+  - path: /tenants/{tenant}/posts/{id}
+    realm: tenant
+    tenant: { path: tenant }
+    service: blog
+    methods:
+      GET:    { permission: "blog:posts.read" }
+      PUT:    { permission: ["blog:posts.read", "blog:posts.update"] }
+  - path: /login
+    name: login
+    hosts: [blog.example.com, "*.blog.example.com", "[::1]"]
+    methods: { POST: { access: public }, GET: { access: optional } }
+  - path: /chat
+    upgrade: websocket
+    tenant: token
+    methods: { GET: { access: authenticated } }
+"#;
+
+fn route<'c>(configuration: &'c Configuration, host: &str, path: &str) -> &'c crate::pdp::policy::RoutePolicy {
+    let host = Host::parse(host).unwrap();
+    configuration.snapshot.routes.find(&host, &NormalizedPath::parse(path).unwrap()).unwrap().payload
+}
+
+#[test]
+fn everything_that_can_be_said_arrives_in_the_snapshot() {
+    let configuration = compile(FULL).unwrap();
+    let issuer = configuration.snapshot.issuers.by_issuer("https://id.example.com").unwrap();
+    assert_eq!(*issuer.name, *"manager");
+    assert_eq!(issuer.algorithms, [Algorithm::Rs256, Algorithm::Ps256]);
+    assert_eq!(issuer.types, AcceptedTypes::Listed(vec!["at+jwt".into(), "jwt".into()]));
+    assert_eq!(issuer.key_id, KeyIdPolicy::Optional);
+    assert_eq!((issuer.leeway, issuer.max_lifetime), (Duration::from_secs(5), Some(Duration::from_secs(3600))));
+    assert_eq!((issuer.max_token_bytes, issuer.wildcards), (4096, true));
+    assert!(issuer.required.issued_at && issuer.required.token_id && issuer.required.session && !issuer.required.tenant);
+    assert_eq!(issuer.tenants.as_ref().unwrap().len(), 2);
+    assert_eq!(issuer.claims.roles.as_ref().unwrap().0, ["realm_access".into(), "roles".into()]);
+    assert_eq!(issuer.claims.session.as_ref().unwrap().0, ["session".into()]);
+    assert_eq!(issuer.revocations.unwrap().when_stale, WhenStale::FailOpen);
+
+    assert_eq!(*configuration.snapshot.challenge_realm, *"The Blog");
+    let names: Vec<&str> = configuration.snapshot.route_names.iter().map(|name| &**name).collect();
+    assert_eq!(names, ["/tenants/{tenant}/posts/{id}", "login", "/chat"]);
+
+    let posts = route(&configuration, "any", "/tenants/acme/posts/1");
+    assert_eq!((posts.realm, &posts.tenant, posts.service.as_deref()), (Some(Realm::Tenant), &TenantBinding::Path(1), Some("blog")));
+    assert!(!posts.websocket);
+    let Some(Access::Permissions(needed)) = posts.access("PUT") else { panic!("PUT needs permissions") };
+    assert_eq!(needed.iter().map(|permission| permission.as_str()).collect::<Vec<_>>(), ["blog:posts.read", "blog:posts.update"]);
+    assert_eq!(posts.access("DELETE"), None);
+
+    let login = route(&configuration, "a.b.blog.example.com", "/login");
+    assert_eq!((login.access("POST"), login.access("GET")), (Some(&Access::Public), Some(&Access::Optional)));
+    assert_eq!(&*login.name, "login");
+    assert!(configuration.snapshot.routes.find(&Host::parse("any").unwrap(), &NormalizedPath::parse("/login").unwrap()).is_none());
+
+    let chat = route(&configuration, "any", "/chat");
+    assert!(chat.websocket && chat.tenant == TenantBinding::Token && chat.access("GET") == Some(&Access::Authenticated));
+}
+
+#[test]
+fn sources_say_what_to_pull_from_where() {
+    let configuration = compile(FULL).unwrap();
+    let [keys, revocations] = configuration.sources.as_slice() else { panic!("two sources") };
+    let issuer = configuration.snapshot.issuers.by_issuer("https://id.example.com").unwrap();
+    assert_eq!((keys.id, revocations.id), (issuer.keys, issuer.revocations.unwrap().source));
+    let SourceFeed::Keys(keys) = &keys.feed else { panic!("keys come first") };
+    assert_eq!(keys.location, JwksLocation::Url("https://id.example.com/.well-known/jwks.json".parse().unwrap()));
+    assert_eq!((keys.refresh, keys.max_stale, keys.cooldown), (secs(120), secs(43_200), secs(5)));
+    assert_eq!(keys.algorithms, [Algorithm::Rs256, Algorithm::Ps256]);
+    let SourceFeed::Revocations(feed) = &revocations.feed else { panic!("revocations come second") };
+    assert_eq!((feed.wait, feed.max_staleness), (secs(20), secs(90)));
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn what_is_left_out_has_the_documented_default() {
+    let configuration = compile(&format!("{BASE}routes: [{{ path: /, methods: {{ GET: {{ access: authenticated }} }} }}]")).unwrap();
+    assert_eq!(configuration.listen, Listen::default());
+    assert_eq!(configuration.listen.grpc.iter().map(ToString::to_string).collect::<Vec<_>>(), ["unix:/run/portcullis/authz.sock", "127.0.0.1:9191"]);
+    assert_eq!(configuration.listen.admin.to_string(), "127.0.0.1:9193");
+    assert_eq!(*configuration.snapshot.challenge_realm, *"service");
+    let issuer = configuration.snapshot.issuers.by_issuer("https://id.example.com").unwrap();
+    assert_eq!(issuer.algorithms, [Algorithm::Rs256]);
+    assert_eq!((issuer.key_id, issuer.types.clone()), (KeyIdPolicy::Required, AcceptedTypes::AccessTokens));
+    assert_eq!((issuer.leeway, issuer.max_lifetime, issuer.max_token_bytes), (secs(10), None, 8192));
+    assert!(!issuer.wildcards && issuer.tenants.is_none() && issuer.revocations.is_none());
+    assert_eq!(issuer.claims.session.as_ref().unwrap().0, ["sid".into()]);
+    let SourceFeed::Keys(keys) = &configuration.sources[0].feed else { panic!("keys") };
+    assert_eq!((keys.refresh, keys.max_stale, keys.cooldown), (secs(300), secs(86_400), secs(10)));
+    assert!(!route(&configuration, "h", "/").websocket);
+}
+
+#[test]
+fn a_revocation_list_that_is_too_old_denies_by_default() {
+    let text = BASE.replace("audiences: [blog]", "audiences: [blog]\n    revocations: { url: https://id.example.com/r }");
+    let configuration = compile(&format!("{text}routes: [{{ path: /, methods: {{ GET: {{ access: authenticated }} }} }}]")).unwrap();
+    let issuer = configuration.snapshot.issuers.iter().next().unwrap();
+    assert_eq!(issuer.revocations.unwrap().when_stale, WhenStale::Deny);
+    let SourceFeed::Revocations(feed) = &configuration.sources[1].feed else { panic!("revocations") };
+    assert_eq!((feed.wait, feed.max_staleness, feed.when_stale), (secs(30), secs(60), WhenStale::Deny));
+}
+
+#[test]
+fn only_public_routes_need_no_issuer() {
+    let configuration = compile("routes: [{ path: /, methods: { GET: { access: public } } }]").unwrap();
+    assert_eq!(configuration.snapshot.issuers.iter().count(), 0);
+    assert!(configuration.sources.is_empty());
+}
+
+#[test]
+fn a_key_set_can_be_a_file() {
+    let text = BASE.replace("url: https://id.example.com/.well-known/jwks.json", "file: /etc/portcullis/jwks.json");
+    let configuration = compile(&format!("{text}routes: [{{ path: /, methods: {{ GET: {{ access: authenticated }} }} }}]")).unwrap();
+    let SourceFeed::Keys(keys) = &configuration.sources[0].feed else { panic!("keys") };
+    assert_eq!(keys.location, JwksLocation::File("/etc/portcullis/jwks.json".into()));
+}
+
+#[test]
+fn socket_addresses_may_be_written_as_urls() {
+    let text = "listen: { grpc: 'unix:///run/a.sock', admin: '[::1]:9193' }\nroutes: [{ path: /, methods: { GET: { access: public } } }]";
+    let listen = compile(text).unwrap().listen;
+    assert_eq!(listen.grpc, [GrpcAddress::Unix("/run/a.sock".into())]);
+    assert_eq!(listen.admin.to_string(), "[::1]:9193");
+}
+
+#[test]
+fn lists_and_maps_of_several_files_and_documents_add_up() {
+    let files = [
+        file("a.yaml", BASE),
+        file("b.yaml", "# only a comment\n"),
+        file("c.yaml", "roles: { editor: { permissions: ['blog:posts.*'] } }\n---\nroles: { reader: { permissions: ['blog:posts.read'] } }\n"),
+        file("d.yaml", "routes: [{ path: /a, methods: { GET: { permission: 'blog:posts.read' } } }]"),
+        file("e.yaml", "routes: [{ path: /b, methods: { GET: { access: public } } }]"),
+    ];
+    let configuration = Configuration::compile(&files).unwrap();
+    let names: Vec<&str> = configuration.snapshot.route_names.iter().map(|name| &**name).collect();
+    assert_eq!(names, ["/a", "/b"]);
+    assert_eq!(configuration.snapshot.roles.unknown(&["editor".into(), "reader".into(), "owner".into()]), 1);
+}
+
+#[test]
+fn a_name_can_be_of_another_kind_of_yaml_scalar_when_it_is_quoted() {
+    let text = BASE.replace("manager:", "'7':").replace("[blog]", "['1', 'true']");
+    let configuration = compile(&format!("{text}routes: [{{ path: /, methods: {{ GET: {{ access: authenticated }} }} }}]")).unwrap();
+    assert_eq!(configuration.snapshot.issuers.iter().next().unwrap().audiences, ["1".into(), "true".into()]);
+}

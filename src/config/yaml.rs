@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
+use saphyr_parser::{Event, Parser};
 
 use super::problem::{Location, Problem, Problems};
 
@@ -47,8 +48,33 @@ impl<T> Located<T> {
     }
 }
 
+/// How deep values may be nested. No configuration comes near it; garbage can.
+const MAX_DEPTH: usize = 64;
+
+/// Where a file is nested too deep. The loader recurses, so this has to be known before.
+fn too_deep(text: &str) -> Option<saphyr::Marker> {
+    let mut depth = 0_usize;
+    for event in Parser::new_from_str(text) {
+        // The loader finds the same syntax error and reports it.
+        let (event, span) = event.ok()?;
+        match event {
+            Event::SequenceStart(..) | Event::MappingStart(..) if depth == MAX_DEPTH => return Some(span.start),
+            Event::SequenceStart(..) | Event::MappingStart(..) => depth += 1,
+            Event::SequenceEnd | Event::MappingEnd => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
+}
+
 /// Parses a file into its documents. A syntax error is one problem: what follows it cannot be understood.
 pub(super) fn load<'y>(name: &str, text: &'y str, problems: &mut Problems) -> Option<Vec<MarkedYaml<'y>>> {
+    if let Some(marker) = too_deep(text) {
+        let location = Location { file: name.into(), line: marker.line(), column: marker.col() + 1 };
+        let message = format!("this is nested deeper than {MAX_DEPTH} levels, which no configuration needs");
+        problems.push(Problem { location: Some(location), key: String::new(), message });
+        return None;
+    }
     match MarkedYaml::load_from_str(text) {
         Ok(documents) => Some(documents),
         Err(error) => {

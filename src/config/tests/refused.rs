@@ -95,6 +95,22 @@ fn problems_can_be_read_by_programs() {
 }
 
 #[test]
+fn garbage_without_end_is_refused_and_does_no_harm() {
+    for (text, line, column) in [
+        ("- ".repeat(1_000_000), 1, 129),
+        ("? ".repeat(100_000), 1, 129),
+        (format!("routes: {}{}", "[".repeat(100), "]".repeat(100)), 1, 72),
+        ((0..1000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect(), 65, 65),
+    ] {
+        let problems = compile(&text).unwrap_err().to_string();
+        assert_eq!(problems, format!("c.yaml:{line}:{column}: this is nested deeper than 64 levels, which no configuration needs"));
+    }
+    // Aliases that refer to aliases are small as text only.
+    let bomb: String = (0..30).map(|n| format!("a{n}: &a{n} [{}]\n", format!("*a{}, ", n.max(1) - 1).repeat(9))).collect();
+    assert!(compile(&bomb.replacen("*a0, ", "x, ", 9)).is_err());
+}
+
+#[test]
 fn a_configuration_with_one_problem_yields_nothing() {
     let fine = format!("{BASE}routes: [{{ path: /, methods: {{ GET: {{ access: public }} }} }}]\n");
     assert!(compile(&fine).is_ok());

@@ -248,11 +248,11 @@ fn realm(claim: Option<&Json>) -> Result<Option<Realm>, Reason> {
 fn services(claim: Option<&Json>) -> Result<Vec<Box<str>>, Reason> {
     let services = match claim {
         None => return Ok(Vec::new()),
-        Some(Json::Object(services)) => services,
+        Some(Json::Object(services)) if services.iter().count() <= MAX_ITEMS => services,
         Some(_) => return Err(Reason::ClaimsInvalid),
     };
     let mut enabled = Vec::new();
-    for (name, service) in services.iter().take(MAX_ITEMS) {
+    for (name, service) in services.iter() {
         let Json::Object(service) = service else { return Err(Reason::ClaimsInvalid) };
         match service.get("enabled") {
             Some(Json::Bool(true)) => enabled.push(name.into()),

@@ -172,7 +172,7 @@ fn check_type(header: &JoseHeader, payload: &Object, policy: &IssuerPolicy) -> R
 /// do not.
 fn looks_like_another_kind(payload: &Object) -> bool {
     ["nonce", "at_hash", "c_hash", "s_hash", "events", "status_list"].iter().any(|name| payload.get(name).is_some())
-        || matches!(payload.get("token_use"), Some(Json::String(token_use)) if &**token_use != "access")
+        || payload.get("token_use").is_some_and(|token_use| *token_use != Json::String("access".into()))
 }
 
 fn check_audience(payload: &Object, policy: &IssuerPolicy) -> Result<(), Reason> {

@@ -10,4 +10,5 @@
 
 mod architecture;
 mod decisions;
+mod documents;
 mod support;

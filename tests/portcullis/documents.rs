@@ -1,0 +1,63 @@
+//! The documentation says what the program does.
+
+use std::path::Path;
+
+use portcullis::config::{Configuration, SourceFile};
+use portcullis::pdp::decision::{AnswerKind, Effect, Reason};
+use portcullis::pdp::obligation::{IdentityField, OVERRIDE_HEADERS};
+
+fn read(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The row of a reason in the table of `docs/decisions.md`, cut into cells.
+fn row_of(document: &str, reason: Reason) -> Vec<String> {
+    let code = format!("| `{}` |", reason.code());
+    let rows: Vec<&str> = document.lines().filter(|line| line.starts_with(&code)).collect();
+    let [row] = rows[..] else { panic!("docs/decisions.md has {} rows for {}", rows.len(), reason.code()) };
+    row.split('|').map(|cell| cell.trim().to_string()).collect()
+}
+
+#[test]
+fn every_reason_has_a_row_with_its_decision_and_answer() {
+    let document = read("docs/decisions.md");
+    for reason in Reason::ALL {
+        let row = row_of(&document, *reason);
+        let decision = match reason.effect() {
+            Effect::Permit => "allow",
+            Effect::Deny => "deny",
+            Effect::Indeterminate => "indeterminate",
+        };
+        let answer = match reason.answer() {
+            AnswerKind::Pass => "passes",
+            AnswerKind::BadRequest => "400",
+            AnswerKind::BadCredential => "401 `invalid_request`",
+            AnswerKind::Unauthenticated => "401",
+            AnswerKind::InvalidToken => "401 `invalid_token`",
+            AnswerKind::Forbidden => "403",
+            AnswerKind::Unavailable => "503",
+        };
+        assert_eq!((row[2].as_str(), row[3].as_str()), (decision, answer), "{}", reason.code());
+    }
+    let rows = document.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(rows, Reason::ALL.len(), "a row for a reason that there is not");
+}
+
+#[test]
+fn every_header_that_is_set_or_removed_is_named() {
+    let document = read("docs/decisions.md");
+    let names = OVERRIDE_HEADERS.iter().copied().chain(IdentityField::ALL.map(|(_, _, header)| header));
+    for name in names {
+        assert!(document.contains(&format!("`{name}`")), "docs/decisions.md does not name {name}");
+    }
+}
+
+#[test]
+fn the_configuration_in_the_readme_is_good() {
+    let readme = read("README.md");
+    let example = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example in YAML");
+    let file = SourceFile { name: "README.md".into(), text: example.into() };
+    let configuration = Configuration::compile(&[file]).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(configuration.snapshot.route_names.len(), 2);
+}

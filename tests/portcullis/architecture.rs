@@ -1,1 +1,236 @@
-//! placeholder
+//! Which part of the program may know of which other, enforced on the source itself.
+//!
+//! A rule is about a module and everything below it. Tests are free: they may put together what the program keeps apart.
+
+mod paths;
+
+use std::path::{Path, PathBuf};
+
+/// What a module must not name.
+struct Rule {
+    module: &'static str,
+    /// Paths that must not be named. `tokio` is a crate, `crate::config` a module of ours, and `*::Instant::now` the end of a path.
+    never: &'static [&'static str],
+    /// If there are any: the only modules of ours that may be named.
+    only: &'static [&'static str],
+}
+
+const RULES: &[Rule] = &[
+    // The decision core is a pure function: no runtime, no wire, no files, no environment, no clock.
+    Rule {
+        module: "pdp",
+        never: &[
+            "tokio",
+            "tonic",
+            "prost",
+            "envoy_types",
+            "hyper",
+            "hyper_util",
+            "http",
+            "axum",
+            "saphyr",
+            "clap",
+            "tracing",
+            "prometheus",
+            "notify",
+            "std::fs",
+            "std::env",
+            "std::process",
+            "std::thread",
+            "std::io",
+            "*::SystemTime",
+            "*::Instant::now",
+            "*::TcpStream",
+            "*::UnixStream",
+        ],
+        only: &["crate::pdp"],
+    },
+    // One direction within it: request → credential → token → revocation → principal → route → policy.
+    Rule { module: "pdp::credential", never: &["crate::pdp::token", "crate::pdp::policy"], only: &[] },
+    Rule { module: "pdp::token", never: &["crate::pdp::policy", "crate::pdp::route", "crate::pdp::request"], only: &[] },
+    Rule { module: "pdp::revocation", never: &["crate::pdp::policy", "crate::pdp::route"], only: &[] },
+    Rule { module: "pdp::principal", never: &["crate::pdp::policy", "crate::pdp::request"], only: &[] },
+    Rule { module: "pdp::permission", never: &[], only: &["crate::pdp::permission"] },
+    Rule { module: "pdp::path", never: &[], only: &["crate::pdp::path"] },
+    Rule { module: "pdp::tenant", never: &[], only: &["crate::pdp::tenant"] },
+    Rule { module: "pdp::route", never: &["crate::pdp::policy", "crate::pdp::token", "crate::pdp::credential"], only: &[] },
+    Rule { module: "pdp::policy", never: &["crate::pdp::token", "crate::pdp::credential"], only: &[] },
+    // Configuration is text and what it compiles to; it neither fetches nor serves.
+    Rule {
+        module: "config",
+        never: &["tokio", "tonic", "hyper", "std::net::TcpListener", "std::env"],
+        only: &["crate::config", "crate::pdp"],
+    },
+    // Only `compile` knows the schema and the snapshot both.
+    Rule { module: "config::schema", never: &["crate::pdp::snapshot", "crate::pdp::policy", "crate::pdp::role"], only: &[] },
+    Rule { module: "config::yaml", never: &["crate::pdp"], only: &[] },
+    // Refreshers feed the state and know nothing of who asks.
+    Rule { module: "pip", never: &["crate::ext_authz", "crate::admin", "crate::server", "crate::cli", "tonic", "envoy_types"], only: &[] },
+    Rule { module: "pip::http_client", never: &[], only: &["crate::pip::http_client"] },
+    Rule { module: "pip::config_file", never: &[], only: &["crate::pip::config_file"] },
+    // What a check loads; others fill it.
+    Rule {
+        module: "state",
+        never: &["crate::config", "crate::pip", "crate::ext_authz", "crate::admin", "crate::server", "crate::cli", "tonic", "hyper"],
+        only: &[],
+    },
+    Rule { module: "clock", never: &[], only: &["crate::pdp::time"] },
+    // Of a decision, metrics and logs see its codes.
+    Rule { module: "telemetry", never: &[], only: &["crate::telemetry", "crate::pdp::decision"] },
+    Rule { module: "ext_authz", never: &["crate::config", "crate::pip", "crate::admin", "crate::server", "crate::cli"], only: &[] },
+    Rule { module: "admin", never: &["crate::config", "crate::pip", "crate::ext_authz", "crate::cli"], only: &[] },
+    Rule { module: "server", never: &["crate::cli"], only: &[] },
+    // The reference identity service and the sidecar meet on the wire only.
+    Rule { module: "identity", never: &[], only: &["crate::identity"] },
+    Rule { module: "main", never: &["portcullis::identity"], only: &["portcullis::cli"] },
+    Rule { module: "bin::portcullis-identity", never: &[], only: &["portcullis::identity"] },
+];
+
+/// Rules for everything but some modules.
+struct Except {
+    never: &'static str,
+    but_in: &'static [&'static str],
+}
+
+const EXCEPTIONS: &[Except] = &[
+    // The wall clock is read in one place, so that tests and decisions can be told what time it is. The identity service has its own.
+    Except { never: "*::SystemTime::now", but_in: &["clock", "identity"] },
+    Except { never: "crate::identity", but_in: &["identity"] },
+    Except { never: "crate::cli", but_in: &["cli"] },
+    // The environment is the command line's matter, and how logs look is the terminal's.
+    Except { never: "std::env", but_in: &["cli", "telemetry::log", "identity"] },
+    // The sole map to Envoy's messages.
+    Except { never: "envoy_types", but_in: &["ext_authz"] },
+];
+
+/// Whether `module` is `other` or below it.
+fn is_within(module: &str, other: &str) -> bool {
+    module.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// Whether a path is named by a pattern of the rules.
+fn is_named(path: &str, pattern: &str) -> bool {
+    match pattern.strip_prefix("*::") {
+        Some(tail) => path == tail || format!("::{path}::").contains(&format!("::{tail}::")),
+        None => is_within(path, pattern),
+    }
+}
+
+/// What a file names against the rules.
+fn violations(module: &str, source: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for path in paths::named_in(module, source) {
+        let of_ours = is_within(&path, "crate") || is_within(&path, "portcullis");
+        for rule in RULES.iter().filter(|rule| is_within(module, rule.module)) {
+            if rule.never.iter().any(|pattern| is_named(&path, pattern)) {
+                found.push(format!("'{module}' names '{path}', and '{}' never does", rule.module));
+            }
+            if of_ours && !rule.only.is_empty() && !rule.only.iter().any(|only| is_within(&path, only)) {
+                found.push(format!("'{module}' names '{path}', and of ours '{}' names only {}", rule.module, rule.only.join(", ")));
+            }
+        }
+        for exception in EXCEPTIONS {
+            if is_named(&path, exception.never) && !exception.but_in.iter().any(|allowed| is_within(module, allowed)) {
+                found.push(format!("'{module}' names '{path}', which only {} may", exception.but_in.join(", ")));
+            }
+        }
+    }
+    found
+}
+
+/// All source files that are no tests, with their modules.
+fn sources(directory: &Path) -> Vec<(String, PathBuf)> {
+    let mut sources = Vec::new();
+    let mut pending = vec![directory.to_path_buf()];
+    while let Some(next) = pending.pop() {
+        for entry in std::fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            let relative = path.strip_prefix(directory).unwrap().with_extension("");
+            let names: Vec<String> = relative.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+            if names.iter().any(|name| name == "tests") {
+                continue;
+            }
+            if path.is_dir() {
+                pending.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") && names != ["lib"] {
+                sources.push((names.join("::"), path));
+            }
+        }
+    }
+    sources.sort();
+    sources
+}
+
+#[test]
+fn every_module_keeps_to_what_it_may_know() {
+    let sources = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let violations: Vec<String> =
+        sources.iter().flat_map(|(module, path)| violations(module, &std::fs::read_to_string(path).unwrap())).collect();
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
+}
+
+#[test]
+fn rules_are_about_modules_that_exist() {
+    let sources = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let exists = |module: &str| sources.iter().any(|(other, _)| is_within(other, module));
+    for rule in RULES {
+        assert!(exists(rule.module), "there is no module '{}' any more", rule.module);
+        for ours in rule.never.iter().chain(rule.only).filter_map(|pattern| pattern.strip_prefix("crate::")) {
+            assert!(exists(ours), "the rule for '{}' names '{ours}', which is not there any more", rule.module);
+        }
+    }
+}
+
+#[test]
+fn a_broken_rule_is_found() {
+    for (module, source) in [
+        ("pdp::path", "use tokio::sync::Mutex;"),
+        ("pdp", "use crate::config::Configuration;"),
+        ("pdp::token::cache", "fn f() { let now = Instant::now(); }"),
+        ("pdp::token::cache", "fn f() { let now = std::time::Instant::now(); }"),
+        ("pdp::time", "use std::{collections::HashMap, time::{Duration, SystemTime}};"),
+        ("pdp::time", "fn f() -> std::time::SystemTime { loop {} }"),
+        ("pdp", "fn f() { std::fs::read(\"x\"); }"),
+        ("pdp", "use std::{fs, fmt};"),
+        ("pdp", "use std::{env as e};"),
+        ("pdp::decision", "use http::StatusCode;"),
+        ("pdp::credential::authorization", "use super::super::token::jws;"),
+        ("pdp::token::claims", "use crate::pdp::{time::UnixTime, policy::Access};"),
+        ("pdp::token", "use super::route::RouteTable;"),
+        ("pdp::policy", "use super::token::claims::Claims;"),
+        ("config::compile", "use crate::pip::http_client;"),
+        ("config::schema::route", "use crate::pdp::snapshot::Snapshot;"),
+        ("pip::refresh", "fn f() { crate::server::run() }"),
+        ("state", "use crate::{clock, config};"),
+        ("clock", "use super::state;"),
+        ("server::reload", "fn f() { SystemTime::now(); }"),
+        ("server", "use crate::identity;"),
+        ("admin", "use envoy_types::pb;"),
+        ("identity::store", "use crate::pdp::time;"),
+        ("identity", "pub use super::config::Problem;"),
+        ("main", "fn main() { portcullis::server::run() }"),
+    ] {
+        assert_ne!(violations(module, source), Vec::<String>::new(), "{module}: {source}");
+    }
+}
+
+#[test]
+fn what_is_allowed_is_not_found() {
+    for (module, source) in [
+        ("pdp::path", "use std::borrow::Cow; use smallvec::SmallVec; use crate::pdp::path::PathError;"),
+        ("pdp::token::cache", "use std::time::{Duration, Instant}; fn f(_: Instant) {}"),
+        (
+            "pdp::token",
+            "//! Like [`crate::config`].\n/* use tokio::x; */ // use tokio::x;\nfn f() -> &'static str { \"crate::config::x tokio::y\" }",
+        ),
+        ("pdp::token", "fn f() -> &'static str { r#\"std::fs::\"x\" \"# }"),
+        ("pdp::token", "#[cfg(test)]\nmod tests { use crate::config::X; fn f() { let s = '}'; { std::fs::read(\"}\"); } } }\nfn g() {}"),
+        ("pdp::token::claims", "fn f<'a>(x: &'a str) -> Option<&'a str> { Some(x) } use super::json::Json;"),
+        ("config::compile", "use super::schema::Schema; use crate::pdp::snapshot::Snapshot;"),
+        ("clock", "use std::time::SystemTime; use crate::pdp::time::UnixTime; fn f() { SystemTime::now(); }"),
+        ("telemetry::metrics", "use crate::pdp::decision::Reason;"),
+        ("pdp", "mod token; use token::cache::TokenCache; use self::path::NormalizedPath;"),
+    ] {
+        assert_eq!(violations(module, source), Vec::<String>::new(), "{module}: {source}");
+    }
+}

@@ -100,7 +100,10 @@ fn unknown_and_repeated_keys_of_a_case_file_are_errors() {
     for (text, error) in [
         ("configuration: ''\ncases: {}\nother: 1", "x.yaml:3: there is no key 'other' here; the keys are about, configuration, variants"),
         ("configuration: ''\ncases:\n  a: { request: GET /, allow: public, sets: {}, foo: 1 }", "x.yaml:3: there is no key 'foo' here"),
-        ("configuration: ''\ncases:\n  a: { request: GET /, token: { claim: {} }, allow: public }", "x.yaml:3: there is no key 'claim' here"),
+        (
+            "configuration: ''\ncases:\n  a: { request: GET /, token: { claim: {} }, allow: public }",
+            "x.yaml:3: there is no key 'claim' here",
+        ),
         ("configuration: ''\ncases:\n  a: { request: GET /, allow: public }\n  a: { request: GET /, allow: public }", "duplicated key"),
         ("configuration: ''\ncases:\n  a: { request: GET / }", "x.yaml:3: there must be exactly one of allow, deny, indeterminate"),
         ("configuration: ''\ncases:\n  a: { request: GET /, allow: route_not_found }", "'route_not_found' is deny and not allow"),

@@ -12,3 +12,4 @@ mod architecture;
 mod decisions;
 mod documents;
 mod support;
+mod tokens;

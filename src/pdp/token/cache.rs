@@ -115,6 +115,12 @@ impl TokenCache {
         self.len() == 0
     }
 
+    /// Does now what moka puts off: evictions, and the counts above and below.
+    #[cfg(test)]
+    pub(super) fn settle(&self) {
+        self.entries.run_pending_tasks();
+    }
+
     /// How many bytes they take, about.
     #[must_use]
     pub fn weight(&self) -> u64 {

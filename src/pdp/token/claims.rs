@@ -146,7 +146,8 @@ impl Claims {
     #[must_use]
     pub fn weight(&self) -> usize {
         let texts = |texts: &[Box<str>]| texts.iter().map(|text| text.len() + 16).sum::<usize>();
-        let ids = [self.token_id.as_deref(), self.session.as_deref(), self.client_id.as_deref(), self.tenant.as_ref().map(TenantId::as_str)];
+        let ids =
+            [self.token_id.as_deref(), self.session.as_deref(), self.client_id.as_deref(), self.tenant.as_ref().map(TenantId::as_str)];
         size_of::<Self>()
             + self.subject.len()
             + ids.into_iter().flatten().map(str::len).sum::<usize>()

@@ -72,7 +72,8 @@ impl MemoryFacts {
                         Keys::Missing => {}
                         Keys::Published(published) => {
                             let document = key_document(published)?;
-                            let set = KeySet::parse(document.to_string().as_bytes(), &jwks.algorithms).map_err(|error| error.to_string())?;
+                            let set =
+                                KeySet::parse(document.to_string().as_bytes(), &jwks.algorithms).map_err(|error| error.to_string())?;
                             facts.keys.insert(source.id, Arc::new(set));
                         }
                     }

@@ -207,7 +207,9 @@ fn case(name: &str, node: Node<'_>, defaults: &Defaults) -> Result<Case, String>
         None => defaults.host.clone().unwrap_or_default(),
     };
     let headers = match fields.take("headers") {
-        Some(headers) => headers.entries()?.into_iter().map(|(name, node)| Ok((name.to_string(), node.texts()?))).collect::<Result<_, String>>()?,
+        Some(headers) => {
+            headers.entries()?.into_iter().map(|(name, node)| Ok((name.to_string(), node.texts()?))).collect::<Result<_, String>>()?
+        }
         None => Vec::new(),
     };
     let token = match fields.take("token") {
@@ -280,9 +282,12 @@ fn expected(fields: &mut Fields<'_>, defaults: &Defaults) -> Result<Expected, St
         reason,
         route: route.filter(|route| route != "none"),
         sets: match fields.take("sets") {
-            Some(node) => {
-                Some(node.entries()?.into_iter().map(|(name, value)| Ok((name.to_string(), value.text()?.to_string()))).collect::<Result<_, String>>()?)
-            }
+            Some(node) => Some(
+                node.entries()?
+                    .into_iter()
+                    .map(|(name, value)| Ok((name.to_string(), value.text()?.to_string())))
+                    .collect::<Result<_, String>>()?,
+            ),
             None => None,
         },
         removes: texts(fields.take("removes"))?,

@@ -94,8 +94,13 @@ fn decide_once(configuration: &Configuration, facts: &MemoryFacts, tokens: &Toke
     };
     let decision = {
         let headers = headers();
-        let request =
-            AccessRequest { method: &request.method, target: &request.target, authority: &request.host, headers, ..AccessRequest::default() };
+        let request = AccessRequest {
+            method: &request.method,
+            target: &request.target,
+            authority: &request.host,
+            headers,
+            ..AccessRequest::default()
+        };
         decide(&View { snapshot: &configuration.snapshot, facts, tokens }, &request, now)
     };
     let (sets, set_twice, removes) = {

@@ -122,7 +122,10 @@ fn secs(seconds: u64) -> Duration {
 fn what_is_left_out_has_the_documented_default() {
     let configuration = compile(&format!("{BASE}routes: [{{ path: /, methods: {{ GET: {{ access: authenticated }} }} }}]")).unwrap();
     assert_eq!(configuration.listen, Listen::default());
-    assert_eq!(configuration.listen.grpc.iter().map(ToString::to_string).collect::<Vec<_>>(), ["unix:/run/portcullis/authz.sock", "127.0.0.1:9191"]);
+    assert_eq!(
+        configuration.listen.grpc.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["unix:/run/portcullis/authz.sock", "127.0.0.1:9191"]
+    );
     assert_eq!(configuration.listen.admin.to_string(), "127.0.0.1:9193");
     assert_eq!(*configuration.snapshot.challenge_realm, *"service");
     let issuer = configuration.snapshot.issuers.by_issuer("https://id.example.com").unwrap();
@@ -174,7 +177,10 @@ fn lists_and_maps_of_several_files_and_documents_add_up() {
     let files = [
         file("a.yaml", BASE),
         file("b.yaml", "# only a comment\n"),
-        file("c.yaml", "roles: { editor: { permissions: ['blog:posts.*'] } }\n---\nroles: { reader: { permissions: ['blog:posts.read'] } }\n"),
+        file(
+            "c.yaml",
+            "roles: { editor: { permissions: ['blog:posts.*'] } }\n---\nroles: { reader: { permissions: ['blog:posts.read'] } }\n",
+        ),
         file("d.yaml", "routes: [{ path: /a, methods: { GET: { permission: 'blog:posts.read' } } }]"),
         file("e.yaml", "routes: [{ path: /b, methods: { GET: { access: public } } }]"),
     ];

@@ -108,7 +108,12 @@ fn the_fingerprint_stays_when_nothing_changed_that_tokens_are_verified_with() {
 #[test]
 fn a_source_is_known_by_whose_it_is_and_where_it_comes_from() {
     let base = identity(TEXT);
-    for (from, to) in [("refresh: 5m", "refresh: 6m"), ("leeway: 10s", "leeway: 11s"), ("max_staleness: 60s", "when_stale: fail_open"), ("manager:", "director:")] {
+    for (from, to) in [
+        ("refresh: 5m", "refresh: 6m"),
+        ("leeway: 10s", "leeway: 11s"),
+        ("max_staleness: 60s", "when_stale: fail_open"),
+        ("manager:", "director:"),
+    ] {
         let other = changed(from, to);
         assert_eq!((other.keys, other.revocations), (base.keys, base.revocations), "{from} -> {to}");
     }

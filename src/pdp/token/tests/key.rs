@@ -183,6 +183,8 @@ fn two_keys_of_one_id_disqualify_each_other_and_all_that_follow() {
     let keys = set(json!([key("a", 2048), key("b", 2048), key("a", 2049)]), ALL);
     assert_eq!(keys.keys().map(|key| key.key_id()).collect::<Vec<_>>(), [Some("b")]);
     assert_eq!(keys.skipped(), [SkippedKey::DuplicateKeyId; 2]);
+    let keys = set(json!([key("a", 2048), key("a", 2049), key("a", 2050)]), ALL);
+    assert_eq!((keys.keys().count(), keys.skipped()), (0, &[SkippedKey::DuplicateKeyId; 3][..]));
     let keys = set(json!([key("a", 2048), key("a", 2049), key("a", 2050), key("a", 2048)]), ALL);
     assert_eq!((keys.keys().count(), keys.skipped()), (0, &[SkippedKey::DuplicateKeyId; 4][..]));
     let keys = set(json!([key("a", 2048), rsa(json!({ "kid": "a", "use": "enc" }))]), ALL);

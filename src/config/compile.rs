@@ -292,7 +292,7 @@ fn compile_route(route: &RouteSchema, syntax: &Syntax, problems: &mut Problems) 
 /// A route that is about a tenant must say how, so that isolation cannot be forgotten.
 fn check_unbound(route: &RouteSchema, problems: &mut Problems) {
     let tenant_parameter = route.path.segments().iter().find_map(|segment| match segment {
-        TemplateSegment::Param(name) if matches!(&**name, "tenant" | "tenant_id" | "tenantId") => Some(name),
+        TemplateSegment::Param(name) | TemplateSegment::Rest(name) if matches!(&**name, "tenant" | "tenant_id" | "tenantId") => Some(name),
         _ => None,
     });
     if let Some(name) = tenant_parameter {

@@ -7,9 +7,10 @@ use super::decision::Decision;
 use super::request::{Headers, is_same_folded};
 
 /// Headers by which some services let a client name another method, path or host than the one that was judged.
-pub const OVERRIDE_HEADERS: [&str; 16] = [
+pub const OVERRIDE_HEADERS: [&str; 19] = [
     "forwarded",
     "x-forwarded-host",
+    "x-forwarded-method",
     "x-forwarded-path",
     "x-forwarded-prefix",
     "x-forwarded-server",
@@ -21,8 +22,10 @@ pub const OVERRIDE_HEADERS: [&str; 16] = [
     "x-method-override",
     "x-original-host",
     "x-original-method",
+    "x-original-path",
     "x-original-uri",
     "x-original-url",
+    "x-override-url",
     "x-rewrite-url",
 ];
 

@@ -176,6 +176,11 @@ fn check_type(header: &JoseHeader, payload: &Object, policy: &IssuerPolicy) -> R
 fn looks_like_another_kind(payload: &Object) -> bool {
     ["nonce", "at_hash", "c_hash", "s_hash", "events", "status_list"].iter().any(|name| payload.get(name).is_some())
         || payload.get("token_use").is_some_and(|token_use| *token_use != Json::String("access".into()))
+        || payload.get("typ").is_some_and(|typ| {
+            // Keycloak names the kind in the payload: `Bearer` for access tokens, these for others.
+            let others = ["id", "refresh", "offline", "logout"];
+            matches!(typ, Json::String(typ) if others.iter().any(|other| typ.eq_ignore_ascii_case(other)))
+        })
 }
 
 fn check_audience(payload: &Object, policy: &IssuerPolicy) -> Result<(), Reason> {

@@ -90,7 +90,7 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
     let mut doors = JoinSet::new();
 
     let (health_reporter, health_service) = tonic_health::server::health_reporter();
-    let follower = tokio::spawn(health::follow(Arc::clone(&live), health.clone(), health_reporter));
+    let follower = tokio::spawn(health::follow(Arc::clone(&live), health_reporter.clone()));
     let checks = AuthorizationServer::new(Arc::clone(&live), Arc::clone(&metrics));
     for listener in grpc {
         tracing::info!(address = %listener.address(), "answering checks");
@@ -124,6 +124,9 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
     tracing::info!("draining: no new checks, those in flight are finished");
     health.drain();
     follower.abort();
+    // It must not come after this and say otherwise.
+    let _ = follower.await;
+    health::stop_serving(&health_reporter).await;
     drain.cancel();
     let drained = tokio::time::timeout(DRAIN, async { while doors.join_next().await.is_some() {} }).await;
     if drained.is_err() {

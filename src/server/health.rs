@@ -33,26 +33,38 @@ impl Health {
     }
 }
 
-/// Keeps the gRPC health service in step with readiness, and logs when it changes.
-pub async fn follow<X>(live: Arc<Live<X>>, health: Health, reporter: HealthReporter) {
+/// Keeps the gRPC health service in step with the state, and logs when readiness changes.
+///
+/// - The service `envoy.service.auth.v3.Authorization` serves while the sidecar is ready: for balancers with several sidecars to
+///   choose from.
+/// - The server as a whole (`""`), which is what Envoy's `grpc_health_check: {}` asks about, serves until it drains. Without keys
+///   or revocations it still gives the right answer to every check, public routes included; a sidecar's Envoy that stopped asking
+///   would refuse those too, and nobody would learn why.
+pub async fn follow<X>(live: Arc<Live<X>>, reporter: HealthReporter) {
+    reporter.set_service_status("", ServingStatus::Serving).await;
     let mut before = None;
     let mut ticks = tokio::time::interval(INTERVAL);
     loop {
         ticks.tick().await;
         let causes = live.not_ready();
-        let ready = causes.is_empty() && !health.is_draining();
+        let ready = causes.is_empty();
         if before == Some(ready) {
             continue;
         }
         before = Some(ready);
         let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for service in ["", AuthorizationServer::NAME] {
-            reporter.set_service_status(service, status).await;
-        }
+        reporter.set_service_status(AuthorizationServer::NAME, status).await;
         if ready {
             tracing::info!("ready");
         } else {
             tracing::warn!(?causes, "not ready: routes that need what is missing answer 503");
         }
+    }
+}
+
+/// Tells whoever watches that nothing is served any more.
+pub async fn stop_serving(reporter: &HealthReporter) {
+    for service in ["", AuthorizationServer::NAME] {
+        reporter.set_service_status(service, ServingStatus::NotServing).await;
     }
 }

@@ -15,9 +15,9 @@ use crate::pdp::token::key::KeySet;
 const MAX_BYTES: usize = 1024 * 1024;
 /// The longest time that a fetch may take.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Waits between failed fetches.
+/// Waits between failed fetches. The last one bounds how long the sidecar stays unready once the identity service is back.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
-const LAST_RETRY: Duration = Duration::from_secs(30);
+const LAST_RETRY: Duration = Duration::from_secs(4);
 /// How often a file is looked at.
 const FILE_INTERVAL: Duration = Duration::from_secs(1);
 

@@ -19,9 +19,9 @@ use crate::pip::refresh::{Context, backoff};
 const MAX_BYTES: usize = 160 * 1024 * 1024;
 /// How long an answer may take once the server does not hold it any more.
 const GRACE: Duration = Duration::from_secs(10);
-/// Waits between failed requests.
+/// Waits between failed requests. The last one bounds how long the sidecar stays unready once the identity service is back.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
-const LAST_RETRY: Duration = Duration::from_secs(5);
+const LAST_RETRY: Duration = Duration::from_secs(4);
 /// The least time from one answer without news to the next request, for servers that do not hold requests.
 const MIN_INTERVAL: Duration = Duration::from_millis(500);
 

@@ -15,6 +15,7 @@ pub(super) fn update_gauges(admin: &Admin) {
     metrics.configuration_info.reset();
     metrics.configuration_info.with_label_values(&[&*version.snapshot.revision]).set(1);
     let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    live.tokens().settle();
     metrics.cached_tokens.set(count(live.tokens().len()));
     metrics.cached_token_bytes.set(count(live.tokens().weight()));
     for gauge in [&metrics.keys_age, &metrics.revocations_age] {
@@ -40,6 +41,7 @@ pub(super) fn update_gauges(admin: &Admin) {
 pub(super) fn configuration(admin: &Admin) -> Value {
     let version = admin.live.version();
     let snapshot = &version.snapshot;
+    admin.live.tokens().settle();
     let issuers: Vec<Value> = snapshot
         .issuers
         .iter()

@@ -103,6 +103,11 @@ impl TokenCache {
         self.entries.invalidate(&digest);
     }
 
+    /// Does what the cache puts off, so that its numbers are those of this moment. Not for the way of a request.
+    pub fn settle(&self) {
+        self.entries.run_pending_tasks();
+    }
+
     /// How many proofs there are, about.
     #[must_use]
     pub fn len(&self) -> u64 {

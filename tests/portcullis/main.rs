@@ -9,7 +9,12 @@
 )]
 
 mod architecture;
+mod cli;
 mod decisions;
+mod demo;
 mod documents;
+mod envoy;
+mod harness;
+mod sidecar;
 mod support;
 mod tokens;

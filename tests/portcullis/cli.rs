@@ -1,0 +1,195 @@
+//! The command line, as a person or a script meets it.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::harness::process::{command, programs};
+use crate::harness::sidecar::edit;
+use crate::harness::{mesh, sidecar};
+
+fn portcullis<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> Output {
+    command(programs::portcullis()).args(arguments).output().expect("portcullis runs")
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+fn check(path: &Path) -> Output {
+    portcullis([Path::new("check"), path])
+}
+
+/// A good configuration in a file of its own.
+fn good(folder: &Path) -> std::path::PathBuf {
+    let path = folder.join("good.yaml");
+    fs::write(&path, sidecar::policy(folder, "http://127.0.0.1:9400")).expect("the configuration");
+    path
+}
+
+#[test]
+fn help_tells_a_newcomer_what_there_is() {
+    let help = portcullis(["--help"]);
+    assert!(help.status.success());
+    for word in ["run", "check", "completions", "Examples:", "Exit status", "SIGTERM"] {
+        assert!(out(&help).contains(word), "{word} is missing:\n{}", out(&help));
+    }
+    for subcommand in ["run", "check", "completions"] {
+        let help = portcullis([subcommand, "--help"]);
+        assert!(help.status.success() && out(&help).contains("Usage: portcullis"), "{subcommand}: {}", out(&help));
+    }
+    let version = portcullis(["--version"]);
+    assert_eq!(out(&version), format!("portcullis {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_is_a_usage_error() {
+    for arguments in [&[][..], &["fly"], &["run"], &["run", "--konfig", "x"], &["check"], &["check", "a", "b"], &["completions", "cobol"]] {
+        let output = portcullis(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", err(&output));
+        assert!(err(&output).contains("--help") || err(&output).contains("Usage"), "{arguments:?}: {}", err(&output));
+    }
+    let output = portcullis(["run", "--config", "x", "--log", "???=???"]);
+    assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+}
+
+#[test]
+fn check_says_that_a_good_configuration_is_good() {
+    let folder = mesh::folder();
+    let path = good(folder.path());
+    let output = check(&path);
+    assert!(output.status.success(), "{}", err(&output));
+    assert!(out(&output).starts_with(&path.display().to_string()) && out(&output).contains("good"), "{}", out(&output));
+    assert_eq!((out(&output).lines().count(), err(&output)), (1, String::new()));
+
+    let output = portcullis([Path::new("check"), &path, Path::new("--json")]);
+    assert!(output.status.success());
+    let report: Value = serde_json::from_str(&out(&output)).expect("JSON");
+    assert_eq!((&report["valid"], &report["issuers"]), (&true.into(), &2.into()));
+    assert_eq!(report["problems"], Value::Array(vec![]));
+}
+
+#[test]
+fn check_names_file_line_and_column_of_every_problem_at_once() {
+    let folder = mesh::folder();
+    let text = fs::read_to_string(good(folder.path())).expect("the configuration");
+    let text = edit(&text, "    service: blog\n", "    servce: blog\n");
+    let text = edit(&text, "    methods: { GET: { access: public } }", "    methods: { GET: { access: pubic } }");
+    let text = edit(&text, "    leeway: 1s\n  # A second", "    leeway: soon\n  # A second");
+    let path = folder.path().join("bad.yaml");
+    fs::write(&path, &text).expect("the configuration");
+    let line_of = |words: &str| 1 + text.lines().position(|line| line.contains(words)).expect("the line");
+    let places = [("leeway: soon", "soon"), ("servce", "servce"), ("pubic", "pubic")].map(|(words, said)| (line_of(words), said));
+
+    let output = check(&path);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(out(&output), "");
+    let said = err(&output);
+    for (line, word) in places {
+        let place = format!("{}:{line}:", path.display());
+        assert!(said.lines().any(|text| text.starts_with(&place) && text.contains(word)), "nothing about {word} at {place}\n{said}");
+    }
+
+    let output = portcullis([Path::new("check"), Path::new("--json"), &path]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_str(&out(&output)).expect("JSON");
+    assert_eq!(report["valid"], false);
+    let problems = report["problems"].as_array().expect("problems");
+    for (line, _) in places {
+        let found = problems.iter().find(|problem| problem["line"] == line).expect("a problem of that line");
+        assert_eq!(found["file"], path.display().to_string());
+        assert!(found["column"].as_u64().is_some() && found["message"].as_str().is_some(), "{found}");
+    }
+}
+
+#[test]
+fn run_refuses_a_bad_configuration_with_all_its_problems() {
+    let folder = mesh::folder();
+    let text = fs::read_to_string(good(folder.path())).expect("the configuration");
+    let text = edit(&text, "    service: blog\n", "    servce: blog\n");
+    let text = edit(&text, "audiences: [demo]", "audiences: []");
+    let path = folder.path().join("bad.yaml");
+    fs::write(&path, text).expect("the configuration");
+    let output = portcullis([Path::new("run"), Path::new("--config"), &path]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = err(&output);
+    assert!(said.contains("servce"), "{said}");
+    assert_eq!(said.matches("audiences").count(), 2, "both issuers:\n{said}");
+    assert!(!folder.path().join("authz.sock").exists(), "nothing was started");
+}
+
+#[test]
+fn what_is_not_there_or_cannot_be_read_is_named() {
+    let folder = mesh::folder();
+    let missing = folder.path().join("missing.yaml");
+    let empty = folder.path().join("empty");
+    fs::create_dir(&empty).expect("a folder");
+    let binary = folder.path().join("binary.yaml");
+    fs::write(&binary, b"listen:\n  \xff\xfe\n").expect("a file");
+    let cases = [(&missing, "no such file"), (&empty, "no *.yaml"), (&binary, "binary.yaml:2: is not valid utf-8")];
+    for (path, said) in cases {
+        for output in [check(path), portcullis([Path::new("run"), Path::new("--config"), path])] {
+            assert_eq!(output.status.code(), Some(1), "{}", path.display());
+            assert!(err(&output).contains(said) && err(&output).contains(&path.display().to_string()), "{}", err(&output));
+        }
+    }
+}
+
+#[test]
+fn the_files_of_a_folder_count_as_one_and_what_is_there_twice_is_named_with_both_places() {
+    let folder = mesh::folder();
+    let whole = fs::read_to_string(good(folder.path())).expect("the configuration");
+    let (first, routes) = whole.split_once("\nroutes:\n").expect("routes");
+    let parts = folder.path().join("parts");
+    fs::create_dir(&parts).expect("a folder");
+    fs::write(parts.join("10-issuers.yaml"), format!("{first}\n")).expect("a part");
+    fs::write(parts.join("20-routes.yaml"), format!("routes:\n{routes}")).expect("a part");
+    fs::write(parts.join("notes.txt"), "not: [ours").expect("something else");
+    let output = check(&parts);
+    assert!(output.status.success(), "{}", err(&output));
+
+    fs::write(
+        parts.join("30-more.yaml"),
+        "roles:\n  viewer: { permissions: [] }\nroutes:\n  - path: /blog/health\n    methods: { GET: { access: public } }\n",
+    )
+    .expect("a part");
+    let output = check(&parts);
+    assert_eq!(output.status.code(), Some(1));
+    let said = err(&output);
+    for (line, word, other) in [(2, "viewer", "10-issuers.yaml"), (4, "/blog/health", "20-routes.yaml")] {
+        let place = format!("30-more.yaml:{line}:");
+        assert!(said.lines().any(|text| text.contains(&place) && text.contains(word) && text.contains(other)), "{word}:\n{said}");
+    }
+}
+
+#[test]
+fn a_key_set_that_cannot_be_used_is_found_by_check() {
+    let folder = mesh::folder();
+    let path = good(folder.path());
+    let keys = folder.path().join("keys.json");
+    let mut said = Vec::new();
+    fs::remove_file(&keys).expect("the keys removed");
+    said.push(check(&path));
+    for text in ["no JSON", "{}", "{\"keys\":[]}", "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AAAA\"}]}"] {
+        fs::write(&keys, text).expect("the keys");
+        said.push(check(&path));
+    }
+    for output in said {
+        assert_eq!(output.status.code(), Some(1), "{}", out(&output));
+        assert!(err(&output).contains("issuers.second.jwks.file") && err(&output).contains("keys.json"), "{}", err(&output));
+    }
+}
+
+#[test]
+fn there_are_completions_for_the_usual_shells() {
+    for (shell, word) in [("bash", "complete"), ("zsh", "#compdef portcullis"), ("fish", "complete -c portcullis")] {
+        let output = portcullis(["completions", shell]);
+        assert!(output.status.success() && out(&output).contains(word), "{shell}");
+    }
+}

@@ -1,0 +1,11 @@
+//! Through the real Envoy: what a client gets, and what reaches the service behind.
+
+mod answers;
+mod headers;
+mod hot_swap;
+mod outages;
+mod revocation;
+mod rotation;
+
+/// A path that viewers may read and editors may write.
+const POST: &str = "/blog/tenants/acme/posts/1";

@@ -1,0 +1,21 @@
+//! Real processes for tests: the sidecar, the identity service and Envoy, on ports of their own and in a folder of their own.
+//!
+//! Everything waits for conditions with a deadline, and every process ends with its test, failed or not. When a test fails,
+//! the ends of the logs of its processes are printed.
+
+pub mod check;
+pub mod envoy;
+pub mod grpc;
+pub mod http;
+pub mod identity;
+pub mod lab;
+pub mod mesh;
+pub mod metrics;
+pub mod ports;
+pub mod process;
+pub mod sidecar;
+pub mod stub;
+pub mod token;
+pub mod turn;
+pub mod upstream;
+pub mod wait;

@@ -1,0 +1,114 @@
+//! An identity service that is part of the test: it publishes the test's own keys and whatever revocations the test likes, and
+//! counts who asks.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::support::keys;
+
+/// The running stub. It ends when it is dropped.
+pub struct Stub {
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+struct Shared {
+    keys: watch::Sender<Value>,
+    entries: watch::Sender<Vec<Value>>,
+    keys_fetched: AtomicU64,
+    broken: AtomicBool,
+}
+
+impl Stub {
+    /// Publishes the key `rsa-a` and no revocations.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let shared = Arc::new(Shared {
+            keys: watch::Sender::new(key_set(&["rsa-a"])),
+            entries: watch::Sender::new(Vec::new()),
+            keys_fetched: AtomicU64::new(0),
+            broken: AtomicBool::new(false),
+        });
+        let router = Router::new()
+            .route("/.well-known/jwks.json", get(jwks))
+            .route("/v1/revocations", get(revocations))
+            .with_state(Arc::clone(&shared));
+        let task = tokio::spawn(async move { axum::serve(listener, router).await }).abort_handle();
+        Self { address, shared, task }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// How often the keys were fetched.
+    pub fn keys_fetched(&self) -> u64 {
+        self.shared.keys_fetched.load(Ordering::SeqCst)
+    }
+
+    /// Publishes these keys and no others.
+    pub fn publish_keys(&self, names: &[&str]) {
+        self.shared.keys.send_replace(key_set(names));
+    }
+
+    /// Adds an entry to the revocation feed.
+    pub fn revoke(&self, kind: &str, id: &str) {
+        self.shared.entries.send_modify(|entries| entries.push(json!({ "type": kind, "id": id })));
+    }
+
+    /// From now on every request is answered with 500, also one that is being held; or no longer.
+    pub fn break_down(&self, broken: bool) {
+        self.shared.broken.store(broken, Ordering::SeqCst);
+        self.shared.entries.send_modify(|_| ());
+    }
+}
+
+impl Drop for Stub {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn key_set(names: &[&str]) -> Value {
+    keys::key_set(names.iter().map(|name| keys::named(name).expect("a key")))
+}
+
+async fn jwks(State(shared): State<Arc<Shared>>) -> Response {
+    shared.keys_fetched.fetch_add(1, Ordering::SeqCst);
+    if shared.broken.load(Ordering::SeqCst) {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    Json(shared.keys.borrow().clone()).into_response()
+}
+
+/// The cursor is the number of entries.
+async fn revocations(State(shared): State<Arc<Shared>>, Query(query): Query<HashMap<String, String>>) -> Response {
+    let number = |name: &str| query.get(name).and_then(|text| text.parse::<usize>().ok());
+    let (since, wait) = (number("since"), number("wait").unwrap_or(0));
+    let mut entries = shared.entries.subscribe();
+    let news = |entries: &Vec<Value>| since.is_none_or(|since| entries.len() > since) || shared.broken.load(Ordering::SeqCst);
+    let hold = tokio::time::timeout(Duration::from_secs(wait as u64), entries.wait_for(news)).await;
+    drop(hold);
+    if shared.broken.load(Ordering::SeqCst) {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    let entries = shared.entries.borrow().clone();
+    let known = since.filter(|since| *since <= entries.len());
+    let new = entries.get(known.unwrap_or(0)..).unwrap_or_default();
+    Json(json!({ "cursor": entries.len().to_string(), "full": known.is_none(), "entries": new })).into_response()
+}

@@ -1,0 +1,16 @@
+//! The sidecar alone, over gRPC and its admin listener, with a stub of an identity service.
+
+mod admin;
+mod answers;
+mod drain;
+mod forms;
+mod garbage;
+mod health;
+mod keys;
+mod listeners;
+mod metrics;
+mod reload;
+mod stale;
+
+/// A path that viewers may read and editors may write.
+const POST: &str = "/blog/tenants/acme/posts/1";

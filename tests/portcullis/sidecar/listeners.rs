@@ -1,0 +1,95 @@
+//! Where the sidecar listens, and what happens when somebody else is there.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+
+use crate::harness::check::{Ask, Verdict};
+use crate::harness::grpc::Client;
+use crate::harness::lab::Lab;
+use crate::harness::mesh;
+use crate::harness::process::{Process, programs};
+use crate::harness::sidecar::{self, Sidecar, edit};
+use crate::harness::wait::PATIENCE;
+
+/// Starts another sidecar and waits for its failure; gives all that it said.
+async fn failure(folder: &std::path::Path, configuration: &str) -> String {
+    let config = folder.join("failing.yaml");
+    fs::write(&config, configuration).expect("the configuration");
+    let arguments = ["run", "--config", &config.display().to_string()];
+    let mut process = Process::start("failing", programs::portcullis(), arguments, folder);
+    let status = process.ended(PATIENCE).await;
+    assert_eq!(status.code(), Some(1), "{}", process.log());
+    process.log()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checks_are_answered_on_the_socket_and_over_tcp_alike() {
+    let lab = Lab::start().await;
+    let mode = fs::metadata(&lab.sidecar.socket).expect("the socket").permissions().mode();
+    assert_eq!(mode & 0o777, 0o660, "owner and group only");
+    for client in [lab.sidecar.connect().await, Client::tcp(lab.sidecar.grpc).await.expect("a connection")] {
+        assert!(Verdict::of(&client.check(&Ask::get("/blog/health").raw()).await).passes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_sidecar_on_the_same_addresses_says_so_in_one_line_and_leaves_the_first_alone() {
+    let lab = Lab::start().await;
+    let policy = lab.policy();
+    let listen = "grpc: [\"unix:";
+    let tcp_only = |grpc: &str, admin: &str| {
+        let line = policy.lines().find(|line| line.contains(listen)).expect("the addresses").to_string();
+        let text = edit(&policy, &line, &format!("  grpc: [{grpc}]"));
+        edit(&text, "admin: 127.0.0.1:0", &format!("admin: {admin}"))
+    };
+    let (grpc, admin) = (lab.sidecar.grpc.to_string(), lab.sidecar.admin.to_string());
+    let cases = [
+        (policy.clone(), format!("unix:{}", lab.sidecar.socket.display())),
+        (tcp_only(&grpc, "127.0.0.1:0"), grpc.clone()),
+        (tcp_only("127.0.0.1:0", &admin), admin.clone()),
+    ];
+    for (configuration, address) in cases {
+        let said = failure(lab.folder.path(), &configuration).await;
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.starts_with(&format!("portcullis: cannot listen on {address}: another process does already")), "{said}");
+        fs::remove_file(lab.folder.path().join("failing.log")).expect("the log");
+    }
+    assert!(lab.sidecar.ask(&Ask::get("/blog/health")).await.passes, "the first one");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_socket_of_a_killed_sidecar_is_taken_over() {
+    let mut lab = Lab::start().await;
+    lab.sidecar.process.kill();
+    assert!(lab.sidecar.socket.exists(), "nobody took it away");
+    lab.sidecar.restart().await;
+    assert!(lab.sidecar.ask(&Ask::get("/blog/health")).await.passes);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_socket_is_never_removed_and_a_missing_folder_is_named() {
+    let folder = mesh::folder();
+    let configuration = sidecar::policy(folder.path(), "http://127.0.0.1:1");
+    let socket = folder.path().join("authz.sock");
+
+    fs::write(&socket, "precious").expect("a file");
+    let said = failure(folder.path(), &configuration).await;
+    assert!(said.contains(&socket.display().to_string()) && said.contains("no socket"), "{said}");
+    assert_eq!(fs::read_to_string(&socket).expect("the file"), "precious");
+
+    let elsewhere = edit(&configuration, "/authz.sock", "/missing/authz.sock");
+    let said = failure(folder.path(), &elsewhere).await;
+    assert!(said.contains("the folder does not exist"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_that_somebody_else_put_there_meanwhile_stays() {
+    let lab = Lab::start().await;
+    let Lab { sidecar: Sidecar { mut process, socket, .. }, stub: _stub, folder: _folder } = lab;
+    fs::remove_file(&socket).expect("the socket removed");
+    let _other = UnixListener::bind(&socket).expect("another socket");
+    process.signal("TERM");
+    assert!(process.ended(PATIENCE).await.success());
+    assert!(socket.exists(), "the other process's socket was removed");
+}

@@ -103,7 +103,7 @@ impl TokenCache {
         self.entries.invalidate(&digest);
     }
 
-    /// Does what the cache puts off, so that its numbers are those of this moment. Not for the way of a request.
+    /// Does now what moka puts off: evictions, and the counts below. Not for the way of a request.
     pub fn settle(&self) {
         self.entries.run_pending_tasks();
     }
@@ -118,12 +118,6 @@ impl TokenCache {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// Does now what moka puts off: evictions, and the counts above and below.
-    #[cfg(test)]
-    pub(super) fn settle(&self) {
-        self.entries.run_pending_tasks();
     }
 
     /// How many bytes they take, about.

@@ -144,3 +144,13 @@ fn report_keys(context: &Context, source: &Source, keys: &KeySet, before: Option
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_long_the_identity_service_was_away_its_return_is_noticed_within_five_seconds() {
+        assert!(backoff(1000, FIRST_RETRY, LAST_RETRY, None) < Duration::from_secs(5));
+    }
+}

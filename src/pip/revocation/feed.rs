@@ -194,6 +194,11 @@ mod tests {
     }
 
     #[test]
+    fn however_long_the_feed_was_away_its_return_is_noticed_within_five_seconds() {
+        assert!(backoff(1000, FIRST_RETRY, LAST_RETRY, None) < Duration::from_secs(5));
+    }
+
+    #[test]
     fn the_cursor_is_escaped_and_added_to_the_query() {
         let position = Position { cursor: "a b&1".into(), etag: None };
         let url = |base: &str, position: Option<&Position>| request_url(&feed(base), position).unwrap().to_string();

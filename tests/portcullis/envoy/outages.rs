@@ -47,9 +47,9 @@ async fn without_an_identity_service_at_start_only_what_needs_it_is_closed_and_i
     assert_refused(&mesh.send(&unknown).await, 401, Some("invalid_token"));
 }
 
-/// A list of revocations is good for two seconds.
+/// A list of revocations is good for three seconds.
 fn impatient(text: String) -> String {
-    edit(&text, "wait: 30s, max_staleness: 60s", "wait: 1s, max_staleness: 2s")
+    edit(&text, "wait: 30s, max_staleness: 60s", "wait: 1s, max_staleness: 3s")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,7 +14,7 @@ const STALE_DECISIONS: &str = "portcullis_stale_revocation_decisions_total";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_fail_open_a_stale_list_is_used_on_and_each_such_decision_is_counted() {
     let lab = Lab::with_policy(|text| {
-        edit(&text, "wait: 30s, max_staleness: 60s, when_stale: deny", "wait: 1s, max_staleness: 2s, when_stale: fail_open")
+        edit(&text, "wait: 30s, max_staleness: 60s, when_stale: deny", "wait: 1s, max_staleness: 3s, when_stale: fail_open")
     })
     .await;
     let good = format!("Bearer {}", token::mint(json!({})));
@@ -50,7 +50,7 @@ async fn with_fail_open_a_stale_list_is_used_on_and_each_such_decision_is_counte
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_it_a_stale_list_closes_and_a_fresh_one_opens() {
-    let lab = Lab::with_policy(|text| edit(&text, "wait: 30s, max_staleness: 60s", "wait: 1s, max_staleness: 2s")).await;
+    let lab = Lab::with_policy(|text| edit(&text, "wait: 30s, max_staleness: 60s", "wait: 1s, max_staleness: 3s")).await;
     let good = format!("Bearer {}", token::mint(json!({})));
     let good = Ask::get(POST).header("authorization", &good);
     assert!(lab.sidecar.ask(&good).await.passes);

@@ -11,6 +11,7 @@ use crate::harness::grpc::{CHECK, frame};
 use crate::harness::lab::Lab;
 use crate::harness::sidecar::edit;
 use crate::harness::token;
+use crate::harness::wait::{self, PATIENCE};
 
 const KINDS: [AnswerKind; 7] = [
     AnswerKind::Pass,
@@ -43,6 +44,9 @@ async fn a_refusal_of_whatever_kind_is_never_a_pass_on_the_wire() {
     let lab = Lab::unready(|text| edit(&text, "issuers:\n", dead)).await;
     let client = lab.sidecar.connect().await;
     let (good, bad) = (format!("Bearer {}", token::mint_second(json!({}))), "Bearer garbage");
+    // With that issuer the sidecar never gets ready, but with the others it can decide.
+    let passes = Ask::get(POST).header("authorization", &good).raw();
+    wait::until_true("the keys", PATIENCE, async || Verdict::of(&client.check(&passes).await).passes).await;
     let undecidable = format!("Bearer {}", token::mint(json!({ "iss": "http://dead.test" })));
 
     for kind in KINDS {

@@ -25,7 +25,8 @@ test: need-rust envoy ## run all tests, the ones through the real Envoy included
 	$(CARGO) test --locked
 
 bench: need-rust ## run the benchmarks
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked --bench decide
+	$(CARGO) bench --locked --bench check
 
 fmt: need-rust ## format the code
 	$(CARGO) fmt

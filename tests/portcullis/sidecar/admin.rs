@@ -43,7 +43,6 @@ async fn neither_the_admin_listener_nor_the_log_shows_tokens_or_key_material() {
     }
     for (place, text) in shown {
         for secret in &secrets {
-            // The shortest ones are segments that many tokens have in common.
             assert!(!text.contains(secret), "{place} shows {secret:?}:\n{text}");
         }
     }

@@ -1,7 +1,7 @@
 //! The policy decision point: values in, a [`Decision`] out. Nothing here talks to the world, and the time is an argument.
 //!
 //! The checks run in this order, and the first one that fails decides:
-//! canonical request → route → credential → signature and claims → time → revocation → realm → tenant → entitlement →
+//! canonical request → route → credential → signature and claims → time → revocation → age → realm → tenant → entitlement →
 //! permission.
 
 use std::sync::Arc;
@@ -189,7 +189,16 @@ fn active_token(view: &View<'_>, credential: BearerToken<'_>, now: UnixTime, not
         view.tokens.insert(digest, Arc::clone(&token), now);
     }
     check_revocation(view, policy, &token, notes)?;
+    check_age(view, policy, &token, now)?;
     Ok(token)
+}
+
+/// A role can ask for younger tokens than their issuer gives. A token that does not say when it was issued is too old.
+fn check_age(view: &View<'_>, policy: &IssuerPolicy, token: &VerifiedToken, now: UnixTime) -> Result<(), Reason> {
+    let claims = token.claims();
+    let Some(limit) = view.snapshot.roles.max_token_age(&claims.roles) else { return Ok(()) };
+    let young = claims.issued_at.is_some_and(|issued_at| now.since(issued_at) <= limit.saturating_add(policy.leeway));
+    if young { Ok(()) } else { Err(Reason::TokenTooOld) }
 }
 
 /// A token that was verified before, if its key and its issuer's policy are still in force.

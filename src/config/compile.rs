@@ -7,18 +7,19 @@ use aws_lc_rs::digest;
 use smallvec::SmallVec;
 
 use super::problem::{Problem, Problems};
-use super::schema::{AccessSchema, IssuerSchema, PermissionsSchema, RoleSchema, RouteSchema, Schema, Source, SourceFeed, TenantSchema};
+use super::schema::{AccessSchema, IssuerSchema, PermissionsSchema, RouteSchema, Schema, Source, SourceFeed, TenantSchema};
 use super::yaml::Located;
 use super::{Configuration, SourceFile};
 use crate::pdp::obligation::{IdentityField, IdentityHeaders, OVERRIDE_HEADERS};
-use crate::pdp::permission::{Permission, PermissionSet, PermissionSyntax};
+use crate::pdp::permission::{Permission, PermissionSyntax};
 use crate::pdp::policy::{Access, RoutePolicy};
-use crate::pdp::role::{Role, RoleTable};
 use crate::pdp::route::template::TemplateSegment;
 use crate::pdp::route::{HostPattern, RouteTable};
 use crate::pdp::snapshot::{IssuerTable, Snapshot};
 use crate::pdp::tenant::{Realm, TenantBinding};
 use crate::pdp::token::profile::{IssuerPolicy, PolicyFingerprint, RevocationRule, SourceId};
+
+mod roles;
 
 /// Headers that carry the request itself and cannot tell who is asking.
 const RESERVED_HEADERS: [&str; 14] = [
@@ -39,9 +40,9 @@ const RESERVED_HEADERS: [&str; 14] = [
 ];
 
 pub(super) fn compile(schema: Schema, files: &[SourceFile], problems: &mut Problems) -> Option<Configuration> {
-    let Schema { listen, challenge_realm, issuers, unreadable_issuers, permissions, roles, headers, routes } = schema;
+    let Schema { listen, challenge_realm, issuers, unreadable_issuers, permissions, permission_sets, roles, headers, routes } = schema;
     let syntax = Syntax::new(permissions);
-    let roles = compile_roles(roles, &syntax, problems);
+    let roles = roles::compile(permission_sets, roles, &syntax, problems);
     let identity_headers = compile_headers(headers, problems);
     if !unreadable_issuers {
         check_satisfiable(&routes, &issuers, problems);
@@ -122,29 +123,6 @@ impl Syntax {
             Self::Absent | Self::Broken => Arc::default(),
         }
     }
-}
-
-fn compile_roles(roles: Vec<RoleSchema>, syntax: &Syntax, problems: &mut Problems) -> RoleTable {
-    let mut table = RoleTable::default();
-    let mut seen: HashMap<String, Located<String>> = HashMap::new();
-    for RoleSchema { name, permissions, crosses_tenants } in roles {
-        if let Some(first) = seen.get(&name.value) {
-            name.problem(problems, format!("the role '{}' is there already, at {}", name.value, first.location));
-            continue;
-        }
-        let mut set = PermissionSet::default();
-        for text in permissions {
-            let Some(syntax) = syntax.for_use(&text, problems) else { continue };
-            let grant =
-                text.convert(problems, |text| syntax.grant(&text, true).map_err(|error| format!("'{text}' is no permission: {error}")));
-            if let Some(grant) = grant {
-                set.insert(grant.value);
-            }
-        }
-        table.insert(&name.value, Role { permissions: set, crosses_tenants });
-        seen.insert(name.value.clone(), name);
-    }
-    table
 }
 
 fn compile_headers(headers: Option<Located<super::schema::HeadersSchema>>, problems: &mut Problems) -> IdentityHeaders {

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::SourceFile;
 use super::problem::Problems;
@@ -17,6 +18,9 @@ pub(super) use issuer::IssuerSchema;
 pub use issuer::{JwksLocation, JwksSource, RevocationSource, Source, SourceFeed};
 pub(super) use route::{AccessSchema, RouteSchema, TenantSchema};
 
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
+
 /// Everything that the files say.
 #[derive(Debug, Default)]
 pub(super) struct Schema {
@@ -26,6 +30,7 @@ pub(super) struct Schema {
     /// There are issuers that could not be read, so it is not known what tokens can say.
     pub unreadable_issuers: bool,
     pub permissions: PermissionsSchema,
+    pub permission_sets: Vec<PermissionSetSchema>,
     pub roles: Vec<RoleSchema>,
     pub headers: Option<Located<HeadersSchema>>,
     pub routes: Vec<RouteSchema>,
@@ -40,11 +45,21 @@ pub(super) enum PermissionsSchema {
     Read(Located<PermissionSyntax>),
 }
 
+/// A named set of permissions, for roles to be composed of.
+#[derive(Debug)]
+pub(super) struct PermissionSetSchema {
+    pub name: Located<String>,
+    pub permissions: Vec<Located<String>>,
+}
+
 #[derive(Debug)]
 pub(super) struct RoleSchema {
     pub name: Located<String>,
     pub permissions: Vec<Located<String>>,
+    pub sets: Vec<Located<String>>,
+    pub includes: Vec<Located<String>>,
     pub crosses_tenants: bool,
+    pub max_token_age: Option<Duration>,
 }
 
 #[derive(Debug, Default)]
@@ -233,16 +248,30 @@ fn read_permissions(node: &Node<'_>, schema: &mut Schema, problems: &mut Problem
     if let Some(syntax) = syntax {
         schema.permissions = PermissionsSchema::Read(syntax);
     }
+    if let Some(node) = map.take("sets") {
+        for (name, set) in node.entries(problems).unwrap_or_default() {
+            let permissions = set.strings(problems).unwrap_or_default();
+            schema.permission_sets.push(PermissionSetSchema { name, permissions });
+        }
+    }
     map.finish(problems);
 }
 
 fn role_schema(name: Located<String>, node: &Node<'_>, problems: &mut Problems) -> Option<RoleSchema> {
     let mut map = node.map(problems)?;
-    let permissions =
-        map.require(problems, "permissions", "what the role may do; '[]' for nothing").and_then(|node| node.strings(problems));
+    let mut list = |name, problems: &mut Problems| map.take(name).map(|node| node.strings(problems).unwrap_or_default());
+    let lists = [list("permissions", problems), list("sets", problems), list("includes", problems)];
+    if lists.iter().all(Option::is_none) {
+        node.problem(
+            problems,
+            "'permissions' is missing: what the role may do; '[]' for nothing. 'sets' and 'includes' give permissions too",
+        );
+    }
+    let [permissions, sets, includes] = lists.map(Option::unwrap_or_default);
     let crosses_tenants = map.take("crosses_tenants").and_then(|node| node.bool(problems)).unwrap_or(false);
+    let max_token_age = map.take("max_token_age").and_then(|node| node.duration(problems, SECOND..=10 * DAY));
     map.finish(problems);
-    Some(RoleSchema { name, permissions: permissions.unwrap_or_default(), crosses_tenants })
+    Some(RoleSchema { name, permissions, sets, includes, crosses_tenants, max_token_age })
 }
 
 fn headers(node: &Node<'_>, problems: &mut Problems) -> Option<HeadersSchema> {

@@ -143,6 +143,8 @@ reasons! {
     RevocationsStale = "revocations_stale", Indeterminate, Unavailable;
     /// The token, its session, subject, tenant, client or key was revoked.
     TokenRevoked = "token_revoked", Deny, InvalidToken;
+    /// One of the token's roles asks for a younger one.
+    TokenTooOld = "token_too_old", Deny, InvalidToken;
 
     /// The token is of the other realm than the route.
     RealmMismatch = "realm_mismatch", Deny, Forbidden;

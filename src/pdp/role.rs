@@ -1,5 +1,7 @@
 //! Roles: names in the token, meanings in the configuration.
 
+use std::time::Duration;
+
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
@@ -12,6 +14,8 @@ pub struct Role {
     pub permissions: PermissionSet,
     /// Whether its holders may act in a tenant that is not theirs.
     pub crosses_tenants: bool,
+    /// How old a token with this role may be; `None`: as old as its `exp` lets it be.
+    pub max_token_age: Option<Duration>,
 }
 
 /// All configured roles.
@@ -42,6 +46,12 @@ impl RoleTable {
     #[must_use]
     pub fn cross_tenants(&self, names: &[Box<str>]) -> bool {
         self.of(names).any(|role| role.crosses_tenants)
+    }
+
+    /// The least age that any of these roles allows its tokens.
+    #[must_use]
+    pub fn max_token_age(&self, names: &[Box<str>]) -> Option<Duration> {
+        self.of(names).filter_map(|role| role.max_token_age).min()
     }
 
     fn of<'r>(&'r self, names: &'r [Box<str>]) -> impl Iterator<Item = &'r Role> {

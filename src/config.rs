@@ -33,6 +33,8 @@ pub struct Configuration {
     pub listen: Listen,
     /// What has to be pulled from identity services.
     pub sources: Vec<Arc<Source>>,
+    /// What is allowed and worth knowing, such as overrides.
+    pub notices: Vec<Problem>,
 }
 
 impl Configuration {

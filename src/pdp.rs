@@ -107,6 +107,11 @@ fn evaluate(view: &View<'_>, request: &AccessRequest<'_>, now: UnixTime, notes: 
     let found = view.snapshot.routes.find(&host, &path).ok_or(Reason::RouteNotFound)?;
     let route = found.payload;
     notes.route = Some(Arc::clone(&route.name));
+    notes.overrides.clone_from(&route.overrides);
+    if let Some(reason) = &route.lockdown {
+        notes.lockdown = Some(Arc::clone(reason));
+        return Err(Reason::LockedDown);
+    }
     let access = route.access(request.method).ok_or(Reason::MethodNotAllowed)?;
     check_upgrade(route, request)?;
 

@@ -68,7 +68,7 @@ impl From<String> for ServerError {
 pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), ServerError> {
     self_test::run()?;
     let source = reload::read(&config).map_err(ServerError::Read)?;
-    let Configuration { snapshot, listen, sources } =
+    let Configuration { snapshot, listen, sources, notices } =
         Configuration::compile(&reload::files(&source)).map_err(ServerError::Configuration)?;
     let other = |error: &dyn std::fmt::Display| ServerError::Other(error.to_string());
 
@@ -82,6 +82,7 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
     let metrics = Arc::new(Metrics::new().map_err(|error| other(&error))?);
 
     metrics.configuration_loaded(true);
+    reload::log_notices(&notices);
     tracing::info!(revision = %snapshot.revision, routes = snapshot.route_names.len(), "the policy is in force");
     let counters = metrics.route_counters(&snapshot.route_names);
     let live = Arc::new(Live::new(snapshot, counters));

@@ -19,6 +19,7 @@ pub(super) fn check(path: &Path, as_json: bool) -> ExitCode {
                 "issuers": configuration.snapshot.issuers.iter().count(),
                 "routes": configuration.snapshot.route_names.len(),
                 "problems": [],
+                "notices": configuration.notices,
             }),
             Err(problems) => json!({ "valid": false, "problems": problems.iter().collect::<Vec<_>>() }),
         };
@@ -27,6 +28,9 @@ pub(super) fn check(path: &Path, as_json: bool) -> ExitCode {
     match result {
         Ok(configuration) => {
             if !as_json {
+                for notice in &configuration.notices {
+                    println!("note: {notice}");
+                }
                 let (issuers, routes) = (configuration.snapshot.issuers.iter().count(), configuration.snapshot.route_names.len());
                 println!(
                     "{} is good: {}, {}, revision {}",

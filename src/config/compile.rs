@@ -47,6 +47,7 @@ pub(super) fn compile(schema: Schema, files: &[SourceFile], problems: &mut Probl
     if !unreadable_issuers {
         check_satisfiable(&routes, &issuers, problems);
     }
+    let notices = notices(&routes);
     let (routes, route_names) = compile_routes(routes, &syntax, problems);
     let (issuers, sources) = compile_issuers(issuers, &syntax, problems);
     if route_names.is_empty() && problems.is_empty() {
@@ -62,7 +63,7 @@ pub(super) fn compile(schema: Schema, files: &[SourceFile], problems: &mut Probl
         identity_headers,
         challenge_realm: challenge_realm.map_or_else(|| "service".into(), |realm| realm.value.into()),
     };
-    Some(Configuration { snapshot, listen: listen.map(|listen| listen.value).unwrap_or_default(), sources })
+    Some(Configuration { snapshot, listen: listen.map(|listen| listen.value).unwrap_or_default(), sources, notices })
 }
 
 fn sha256(parts: &[&[u8]]) -> digest::Digest {
@@ -179,13 +180,15 @@ fn check_satisfiable(routes: &[RouteSchema], issuers: &[IssuerSchema], problems:
                 first.problem(problems, advice("'permissions' or 'roles'"));
             }
         }
-        if let (Some(tenant), false) = (&route.tenant, tenants) {
+        if let (Some(tenant), false) = (&route.requirements.tenant, tenants)
+            && !matches!(tenant.value, TenantSchema::None)
+        {
             tenant.problem(problems, advice("the 'tenant'"));
         }
-        if let (Some(_), false) = (route.realm, realms) {
+        if let (Some(_), false) = (&route.requirements.realm, realms) {
             route.path_text.problem(problems, advice("the 'realm'"));
         }
-        if let (Some(service), false) = (&route.service, services) {
+        if let (Some(service), false) = (&route.requirements.service, services) {
             service.problem(problems, advice("the 'services'"));
         }
     }
@@ -199,8 +202,10 @@ fn compile_routes(routes: Vec<RouteSchema>, syntax: &Syntax, problems: &mut Prob
         let at = route.name.clone().unwrap_or_else(|| route.path_text.clone());
         let policy = Arc::new(compile_route(&route, syntax, problems));
         let any = [HostPattern::Any];
-        let hosts: Vec<&HostPattern> =
-            if route.hosts.is_empty() { any.iter().collect() } else { route.hosts.iter().map(|host| &host.value).collect() };
+        let hosts: Vec<&HostPattern> = match &route.requirements.hosts {
+            None => any.iter().collect(),
+            Some(hosts) => hosts.value.iter().map(|host| &host.value).collect(),
+        };
         let mut tied = false;
         for host in hosts {
             if let Err(conflict) = table.insert(host, &route.path, Arc::clone(&policy))
@@ -233,10 +238,29 @@ fn compile_routes(routes: Vec<RouteSchema>, syntax: &Syntax, problems: &mut Prob
     (table, order)
 }
 
+/// What is allowed and worth knowing: where something differs from the group around it, and what is locked.
+fn notices(routes: &[RouteSchema]) -> Vec<Problem> {
+    let mut notices: Vec<Problem> = Vec::new();
+    let mut add = |what: &str, why: &Located<String>| {
+        let notice = Problem { location: Some(why.location.clone()), key: why.key.clone(), message: format!("{what}: {}", why.value) };
+        // What a group says, all of its routes say.
+        if !notices.contains(&notice) {
+            notices.push(notice);
+        }
+    };
+    for route in routes {
+        route.requirements.overrides.iter().for_each(|why| add("differs from the group around it", why));
+        route.requirements.lockdown.iter().for_each(|why| add("locked down", why));
+    }
+    notices
+}
+
 fn default_name(route: &RouteSchema) -> Arc<str> {
     let hosts: Vec<String> = route
+        .requirements
         .hosts
         .iter()
+        .flat_map(|hosts| &hosts.value)
         .map(|host| match &host.value {
             HostPattern::Any => "*".to_string(),
             HostPattern::Exact(host) => host.as_str().to_string(),
@@ -248,9 +272,9 @@ fn default_name(route: &RouteSchema) -> Arc<str> {
 
 fn compile_route(route: &RouteSchema, syntax: &Syntax, problems: &mut Problems) -> RoutePolicy {
     let name = route.name.as_ref().map_or_else(|| default_name(route), |name| name.value.as_str().into());
-    let tenant = route.tenant.as_ref().map_or(TenantBinding::None, |tenant| compile_tenant(tenant, route, problems));
+    let tenant = route.requirements.tenant.as_ref().map_or(TenantBinding::None, |tenant| compile_tenant(tenant, route, problems));
     let public_only = route.methods.iter().all(|(_, access)| matches!(access, AccessSchema::Public));
-    if route.tenant.is_none() && !public_only {
+    if route.requirements.tenant.is_none() && !public_only {
         check_unbound(route, problems);
     }
     let mut methods = SmallVec::new();
@@ -259,12 +283,20 @@ fn compile_route(route: &RouteSchema, syntax: &Syntax, problems: &mut Problems) 
     }
     RoutePolicy {
         name,
-        realm: route.realm,
+        realm: route.requirements.realm.as_ref().map(|realm| realm.value),
         tenant,
-        service: route.service.as_ref().map(|service| service.value.as_str().into()),
+        overrides: overrides(route),
+        lockdown: route.requirements.lockdown.as_ref().map(|reason| reason.value.as_str().into()),
+        service: route.requirements.service.as_ref().map(|service| service.value.as_str().into()),
         websocket: route.websocket,
         methods,
     }
+}
+
+/// Why a route differs from the groups around it, all reasons in one.
+fn overrides(route: &RouteSchema) -> Option<Arc<str>> {
+    let reasons: Vec<&str> = route.requirements.overrides.iter().map(|why| why.value.as_str()).collect();
+    (!reasons.is_empty()).then(|| reasons.join("; ").into())
 }
 
 /// A route that is about a tenant must say how, so that isolation cannot be forgotten.
@@ -278,7 +310,7 @@ fn check_unbound(route: &RouteSchema, problems: &mut Problems) {
             problems,
             format!("the path names a tenant and nothing compares it with the token's; write 'tenant: {{ path: {name} }}', or give the parameter another name"),
         );
-    } else if route.realm == Some(Realm::Tenant) {
+    } else if route.requirements.realm.as_ref().is_some_and(|realm| realm.value == Realm::Tenant) {
         route.path_text.problem(
             problems,
             "a route of realm 'tenant' must say which tenant it is about; write 'tenant: { path: ... }', or 'tenant: token' if the service behind \
@@ -289,11 +321,18 @@ fn check_unbound(route: &RouteSchema, problems: &mut Problems) {
 
 fn compile_tenant(tenant: &Located<TenantSchema>, route: &RouteSchema, problems: &mut Problems) -> TenantBinding {
     match &tenant.value {
+        TenantSchema::None => {
+            if route.requirements.realm.as_ref().is_some_and(|realm| realm.value == Realm::Tenant) {
+                tenant.problem(problems, "a route of realm 'tenant' is about a tenant; say which, or 'token'");
+            }
+            TenantBinding::None
+        }
         TenantSchema::Token => TenantBinding::Token,
         TenantSchema::Header(name) => TenantBinding::Header(name.as_str().into()),
         TenantSchema::Query(name) => TenantBinding::Query(name.as_str().into()),
         TenantSchema::Subdomain => {
-            if route.hosts.is_empty() || !route.hosts.iter().all(|host| matches!(host.value, HostPattern::Suffix(_))) {
+            let subdomains = |hosts: &[Located<HostPattern>]| hosts.iter().all(|host| matches!(host.value, HostPattern::Suffix(_)));
+            if !route.requirements.hosts.as_ref().is_some_and(|hosts| subdomains(&hosts.value)) {
                 tenant.problem(problems, "the tenant can only be the subdomain if all of the route's 'hosts' begin with '*.'");
             }
             TenantBinding::Subdomain

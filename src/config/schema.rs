@@ -11,9 +11,12 @@ use super::yaml::{self, Located, Node};
 use crate::pdp::obligation::IdentityField;
 use crate::pdp::permission::PermissionSyntax;
 
+mod group;
 mod issuer;
+mod requirements;
 mod route;
 
+use group::Surroundings;
 pub(super) use issuer::IssuerSchema;
 pub use issuer::{JwksLocation, JwksSource, RevocationSource, Source, SourceFeed};
 pub(super) use route::{AccessSchema, RouteSchema, TenantSchema};
@@ -173,7 +176,12 @@ fn read_document(root: &Node<'_>, schema: &mut Schema, problems: &mut Problems) 
     }
     if let Some(node) = map.take("routes") {
         for route in node.items(problems).unwrap_or_default() {
-            schema.routes.extend(route::read(&route, problems));
+            schema.routes.extend(route::read(&route, &Surroundings::default(), problems));
+        }
+    }
+    if let Some(node) = map.take("groups") {
+        for group in node.items(problems).unwrap_or_default() {
+            group::read(&group, &Surroundings::default(), &mut schema.routes, problems);
         }
     }
     map.finish(problems);

@@ -35,6 +35,11 @@ impl<T> Located<T> {
         problems.push(Problem { location: Some(self.location.clone()), key: self.key.clone(), message: message.to_string() });
     }
 
+    /// Another value at the same place.
+    pub fn with<U>(self, value: U) -> Located<U> {
+        Located { value, location: self.location, key: self.key }
+    }
+
     /// Converts the value, or notes why it cannot be.
     pub fn convert<U, E: Display>(self, problems: &mut Problems, f: impl FnOnce(T) -> Result<U, E>) -> Option<Located<U>> {
         let Self { value, location, key } = self;

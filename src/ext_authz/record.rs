@@ -51,6 +51,8 @@ pub(super) fn log(id: &str, decision: &Decision, request: Option<&AccessRequest<
                 subject = decision.principal.as_ref().map(|p| &*p.token().claims().subject),
                 tenant = decision.principal.as_ref().and_then(|p| p.tenant()).map(|tenant| tenant.as_str()),
                 kid = decision.principal.as_ref().and_then(|p| p.token().key_id()),
+                overrides = decision.overrides.as_deref(),
+                lockdown = decision.lockdown.as_deref(),
                 crossed_tenants = decision.crossed_tenants,
                 used_stale_revocations = decision.used_stale_revocations,
                 revision,

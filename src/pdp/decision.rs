@@ -95,6 +95,8 @@ reasons! {
     HostInvalid = "host_invalid", Deny, BadRequest;
     /// No route matches.
     RouteNotFound = "route_not_found", Deny, Forbidden;
+    /// An operator has closed the route.
+    LockedDown = "locked_down", Deny, Forbidden;
     /// The route does not list the method.
     MethodNotAllowed = "method_not_allowed", Deny, Forbidden;
     /// The request asks for another protocol and the route does not list it.
@@ -196,6 +198,10 @@ pub struct Decision {
     pub reason: Reason,
     /// The route's name, once there is one.
     pub route: Option<Arc<str>>,
+    /// Why the route differs from what its group says, in the words of the configuration.
+    pub overrides: Option<Arc<str>>,
+    /// Why the route is closed, in the words of who closed it.
+    pub lockdown: Option<Arc<str>>,
     /// Who asked, as far as it was established, whether or not they may.
     pub principal: Option<Principal>,
     /// A role let the request cross into a tenant that is not the token's.
@@ -217,6 +223,8 @@ impl Decision {
         Self {
             reason,
             route: None,
+            overrides: None,
+            lockdown: None,
             principal: None,
             crossed_tenants: false,
             used_stale_revocations: false,

@@ -12,6 +12,10 @@ use super::tenant::{Realm, TenantBinding};
 pub struct RoutePolicy {
     /// The route's name: in metrics, records and metadata.
     pub name: Arc<str>,
+    /// Why it differs from what its group says; `None`: it does not.
+    pub overrides: Option<Arc<str>>,
+    /// Why nothing passes at the moment, credentials or not; `None`: the route is open.
+    pub lockdown: Option<Arc<str>>,
     /// The realm that it is for; `None`: both.
     pub realm: Option<Realm>,
     /// How a request says which tenant it is about.

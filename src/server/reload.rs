@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::{Configuration, Listen, Source, SourceFile};
+use crate::config::{Configuration, Listen, Problem, Source, SourceFile};
 use crate::pip::config_file::{self, ConfigEvent, ConfigSource, ConfigWatcher, ReadError};
 use crate::pip::refresh::Refreshers;
 use crate::state::Live;
@@ -24,6 +24,13 @@ pub(super) fn read(path: &Path) -> Result<ConfigSource, ReadError> {
 /// The files in the form in which they are compiled.
 pub(super) fn files(source: &ConfigSource) -> Vec<SourceFile> {
     source.files.iter().map(|file| SourceFile { name: file.path.display().to_string(), text: file.text.clone() }).collect()
+}
+
+/// Logs what is allowed and worth knowing of a configuration that comes into force.
+pub(super) fn log_notices(notices: &[Problem]) {
+    for notice in notices {
+        tracing::warn!("{notice}");
+    }
 }
 
 /// Follows the configuration until the watch breaks down.
@@ -73,6 +80,7 @@ async fn apply(source: &ConfigSource, live: &Live<RouteCounters>, metrics: &Metr
     if configuration.listen != *listen {
         tracing::warn!("'listen' changed and is only read at start: restart the sidecar for it");
     }
+    log_notices(&configuration.notices);
     refreshers.start(&configuration.sources);
     wait_for_first_answers(&configuration.sources, live).await;
     let counters = metrics.route_counters(&configuration.snapshot.route_names);

@@ -1,25 +1,26 @@
 //! `routes`: which requests there are, and what each of them needs.
 
 use crate::config::problem::Problems;
-use crate::config::yaml::{Located, Node};
+use crate::config::yaml::{Located, Map, Node};
 use crate::pdp::route::{HostPattern, PathTemplate};
-use crate::pdp::tenant::Realm;
+
+use super::group::Surroundings;
+use super::requirements::Requirements;
 
 #[derive(Debug)]
 pub(crate) struct RouteSchema {
     pub name: Option<Located<String>>,
-    pub hosts: Vec<Located<HostPattern>>,
     pub path_text: Located<String>,
     pub path: PathTemplate,
-    pub realm: Option<Realm>,
-    pub tenant: Option<Located<TenantSchema>>,
-    pub service: Option<Located<String>>,
+    /// Its own, and those of the groups around it.
+    pub requirements: Requirements,
     pub websocket: bool,
     pub methods: Vec<(Located<String>, AccessSchema)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum TenantSchema {
+    None,
     Token,
     Path(String),
     Header(String),
@@ -35,40 +36,41 @@ pub(crate) enum AccessSchema {
     Permissions(Vec<Located<String>>),
 }
 
-pub(super) fn read(node: &Node<'_>, problems: &mut Problems) -> Option<RouteSchema> {
+pub(super) fn read(node: &Node<'_>, around: &Surroundings, problems: &mut Problems) -> Option<RouteSchema> {
     let mut map = node.map(problems)?;
     let name = map.take("name").and_then(|node| name(&node, problems));
-    let path_text =
-        map.require(problems, "path", "a template such as '/tenants/{tenant}/posts/{id}'").and_then(|node| node.string(problems));
+    let path_text = path_text(&mut map, around, problems);
     let path = path_text.clone().and_then(|text| {
         text.convert(problems, |text| PathTemplate::parse(&text).map_err(|error| format!("'{text}' is no path template: {error}")))
     });
-    let hosts = map.take("hosts").map_or(Some(Vec::new()), |node| hosts(&node, problems));
-    let realm = map.take("realm").map(|node| node.choice(problems, &[("system", Realm::System), ("tenant", Realm::Tenant)]));
-    let tenant = map.take("tenant").map(|node| tenant(&node, problems).map(|tenant| node.locate(tenant)));
-    let service = map.take("service").map(|node| node.string(problems));
-    let websocket = map.take("upgrade").map(|node| node.choice(problems, &[("websocket", true)]));
+    let requirements = Requirements::take(&mut map, problems).within(&around.requirements, problems);
+    let websocket = map.take("upgrade").and_then(|node| node.choice(problems, &[("websocket", true)]));
     let methods = map
         .require(problems, "methods", "what each method needs, such as '{ GET: { permission: \"blog:posts.read\" } }'")
         .and_then(|node| methods(&node, problems));
     map.finish(problems);
-    // A requirement that is there and cannot be read must not become a requirement that is not there.
-    if [realm.is_some_and(|r| r.is_none()), tenant.as_ref().is_some_and(Option::is_none), service.as_ref().is_some_and(Option::is_none)]
-        .contains(&true)
-    {
-        return None;
-    }
     Some(RouteSchema {
         name,
-        hosts: hosts?,
         path: path?.value,
         path_text: path_text?,
-        realm: realm.flatten(),
-        tenant: tenant.flatten(),
-        service: service.flatten(),
-        websocket: websocket.flatten().unwrap_or(false),
+        requirements,
+        websocket: websocket.unwrap_or(false),
         methods: methods?,
     })
+}
+
+/// The whole path of a route. Within a group with a prefix, a route without a path is the prefix itself.
+fn path_text(map: &mut Map<'_>, around: &Surroundings, problems: &mut Problems) -> Option<Located<String>> {
+    if around.prefix.is_empty() {
+        let node = map.require(problems, "path", "a template such as '/tenants/{tenant}/posts/{id}'")?;
+        return node.string(problems);
+    }
+    match map.take("path") {
+        None => Some(map.node.locate(around.prefix.clone())),
+        Some(node) => node.string(problems)?.convert(problems, |text| {
+            if text.starts_with('/') { Ok(format!("{}{text}", around.prefix)) } else { Err(format!("'{text}' does not begin with '/'")) }
+        }),
+    }
 }
 
 fn name(node: &Node<'_>, problems: &mut Problems) -> Option<Located<String>> {
@@ -78,7 +80,7 @@ fn name(node: &Node<'_>, problems: &mut Problems) -> Option<Located<String>> {
     })
 }
 
-fn hosts(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<Located<HostPattern>>> {
+pub(super) fn hosts(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<Located<HostPattern>>> {
     let texts = node.strings(problems)?;
     if texts.is_empty() {
         node.problem(problems, "there must be at least one host; leave the key out for any host");
@@ -98,12 +100,14 @@ fn hosts(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<Located<HostPat
     Some(hosts)
 }
 
-fn tenant(node: &Node<'_>, problems: &mut Problems) -> Option<TenantSchema> {
-    const WAYS: &str = "'token', or one of { path: parameter }, { header: x-tenant }, { query: tenant }, { host: subdomain }";
+pub(super) fn tenant(node: &Node<'_>, problems: &mut Problems) -> Option<TenantSchema> {
+    const WAYS: &str = "'token', 'none', or one of { path: parameter }, { header: x-tenant }, { query: tenant }, { host: subdomain }";
     if !node.is_map() {
         let text = node.string(problems)?;
-        if text.value == "token" {
-            return Some(TenantSchema::Token);
+        match text.value.as_str() {
+            "token" => return Some(TenantSchema::Token),
+            "none" => return Some(TenantSchema::None),
+            _ => {}
         }
         text.problem(problems, format!("'{}' is no way to bind a tenant; write {WAYS}", text.value));
         return None;

@@ -1,8 +1,8 @@
 //! The policy decision point: values in, a [`Decision`] out. Nothing here talks to the world, and the time is an argument.
 //!
 //! The checks run in this order, and the first one that fails decides:
-//! canonical request → route → credential → signature and claims → time → revocation → age → realm → tenant → entitlement →
-//! permission.
+//! canonical request → route → credential → signature and claims → time → revocation → age → session → realm → tenant →
+//! entitlement → permission → authentication.
 
 use std::sync::Arc;
 
@@ -25,6 +25,7 @@ pub mod token;
 use credential::{BearerToken, CredentialError};
 use decision::{Decision, Effect, Reason, TokenLookup, UnknownKey};
 use path::{NormalizedPath, QueryValue};
+use policy::condition::authentication::{AuthenticationEvent, StepUp};
 use policy::{Access, RoutePolicy};
 use principal::Principal;
 use request::{AccessRequest, HeaderValue, Host};
@@ -112,10 +113,10 @@ fn evaluate(view: &View<'_>, request: &AccessRequest<'_>, now: UnixTime, notes: 
         notes.lockdown = Some(Arc::clone(reason));
         return Err(Reason::LockedDown);
     }
-    let access = route.access(request.method).ok_or(Reason::MethodNotAllowed)?;
+    let rule = route.rule(request.method).ok_or(Reason::MethodNotAllowed)?;
     check_upgrade(route, request)?;
 
-    let required = match access {
+    let required = match &rule.access {
         Access::Public => return Ok(Permit::Public),
         Access::Optional | Access::Authenticated => &[][..],
         Access::Permissions(required) => required,
@@ -126,7 +127,7 @@ fn evaluate(view: &View<'_>, request: &AccessRequest<'_>, now: UnixTime, notes: 
     })?;
     let token = match credential {
         Some(credential) => active_token(view, credential, now, notes)?,
-        None if *access == Access::Optional => return Ok(Permit::Anonymous),
+        None if rule.access == Access::Optional => return Ok(Permit::Anonymous),
         None => return Err(Reason::CredentialMissing),
     };
 
@@ -135,6 +136,13 @@ fn evaluate(view: &View<'_>, request: &AccessRequest<'_>, now: UnixTime, notes: 
     notes.unknown_roles = roles.unknown(&claims.roles);
     let principal = notes.principal.insert(Principal { token: Arc::clone(&token), acting_in: None });
 
+    if let Some(session) = &route.session {
+        let Some(ongoing) = session.check(claims.authenticated_at, now) else {
+            notes.step_up = Some(StepUp { max_age: Some(session.max_age.as_secs()), ..StepUp::default() });
+            return Err(Reason::SessionExpired);
+        };
+        notes.session_ends_in = ongoing.ends_in;
+    }
     if route.realm.is_some_and(|realm| claims.realm != Some(realm)) {
         return Err(Reason::RealmMismatch);
     }
@@ -157,6 +165,16 @@ fn evaluate(view: &View<'_>, request: &AccessRequest<'_>, now: UnixTime, notes: 
     let granted = |permission| claims.permissions.allows(permission) || roles.allow(&claims.roles, permission);
     if !required.iter().all(granted) {
         return Err(Reason::PermissionMissing);
+    }
+    let leeway = view.snapshot.issuers.by_fingerprint(token.policy()).map(|policy| policy.leeway).unwrap_or_default();
+    let event = AuthenticationEvent {
+        methods: &claims.authentication_methods,
+        class: claims.authentication_class.as_deref(),
+        at: claims.authenticated_at,
+    };
+    if let Err(step_up) = rule.authentication.check(&event, leeway, now) {
+        notes.step_up = Some(step_up);
+        return Err(Reason::AuthenticationInsufficient);
     }
     Ok(Permit::Allowed)
 }

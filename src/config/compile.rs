@@ -7,12 +7,17 @@ use aws_lc_rs::digest;
 use smallvec::SmallVec;
 
 use super::problem::{Problem, Problems};
-use super::schema::{AccessSchema, IssuerSchema, PermissionsSchema, RouteSchema, Schema, Source, SourceFeed, TenantSchema};
+use super::schema::{
+    AccessSchema, AuthenticationSchema, IssuerSchema, PermissionsSchema, RouteSchema, Schema, SessionSchema, Source, SourceFeed,
+    TenantSchema,
+};
 use super::yaml::Located;
 use super::{Configuration, SourceFile};
 use crate::pdp::obligation::{IdentityField, IdentityHeaders, OVERRIDE_HEADERS};
 use crate::pdp::permission::{Permission, PermissionSyntax};
-use crate::pdp::policy::{Access, RoutePolicy};
+use crate::pdp::policy::condition::authentication::AuthenticationRule;
+use crate::pdp::policy::condition::session::SessionRule;
+use crate::pdp::policy::{Access, MethodRule, RoutePolicy};
 use crate::pdp::route::template::TemplateSegment;
 use crate::pdp::route::{HostPattern, RouteTable};
 use crate::pdp::snapshot::{IssuerTable, Snapshot};
@@ -167,14 +172,14 @@ fn check_satisfiable(routes: &[RouteSchema], issuers: &[IssuerSchema], problems:
     let services = says(|issuer| issuer.claims.services.is_some());
     let advice = |claim: &str| format!("no issuer's 'claims' says where tokens have {claim}, so this could never be met");
     for route in routes {
-        let needs_somebody = route.methods.iter().find(|(_, access)| !matches!(access, AccessSchema::Public));
-        if let Some((method, _)) = needs_somebody
+        let needs_somebody = route.methods.iter().find(|rule| !matches!(rule.access, AccessSchema::Public));
+        if let Some(rule) = needs_somebody
             && issuers.is_empty()
         {
-            method.problem(problems, "a token is needed and there are no 'issuers'");
+            rule.method.problem(problems, "a token is needed and there are no 'issuers'");
         }
-        for (_, access) in &route.methods {
-            if let (AccessSchema::Permissions(permissions), false) = (access, grants)
+        for rule in &route.methods {
+            if let (AccessSchema::Permissions(permissions), false) = (&rule.access, grants)
                 && let Some(first) = permissions.first()
             {
                 first.problem(problems, advice("'permissions' or 'roles'"));
@@ -273,13 +278,19 @@ fn default_name(route: &RouteSchema) -> Arc<str> {
 fn compile_route(route: &RouteSchema, syntax: &Syntax, problems: &mut Problems) -> RoutePolicy {
     let name = route.name.as_ref().map_or_else(|| default_name(route), |name| name.value.as_str().into());
     let tenant = route.requirements.tenant.as_ref().map_or(TenantBinding::None, |tenant| compile_tenant(tenant, route, problems));
-    let public_only = route.methods.iter().all(|(_, access)| matches!(access, AccessSchema::Public));
+    let public_only = route.methods.iter().all(|rule| matches!(rule.access, AccessSchema::Public));
     if route.requirements.tenant.is_none() && !public_only {
         check_unbound(route, problems);
     }
     let mut methods = SmallVec::new();
-    for (method, access) in &route.methods {
-        methods.push((method.value.as_str().into(), compile_access(access, syntax, problems)));
+    for rule in &route.methods {
+        let access = compile_access(&rule.access, syntax, problems);
+        let authentication = compile_authentication(route.requirements.authentication.iter().chain(&rule.authentication));
+        if authentication.acr.as_ref().is_some_and(Vec::is_empty) {
+            rule.method
+                .problem(problems, "the method, its route and the groups around it have no 'acr' in common, so nobody could ever pass");
+        }
+        methods.push((rule.method.value.as_str().into(), MethodRule { access, authentication }));
     }
     RoutePolicy {
         name,
@@ -288,9 +299,20 @@ fn compile_route(route: &RouteSchema, syntax: &Syntax, problems: &mut Problems) 
         overrides: overrides(route),
         lockdown: route.requirements.lockdown.as_ref().map(|reason| reason.value.as_str().into()),
         service: route.requirements.service.as_ref().map(|service| service.value.as_str().into()),
+        session: route.requirements.session.as_ref().map(|session| {
+            let SessionSchema { max_age, warn_before } = session.value;
+            SessionRule { max_age, warn_before }
+        }),
         websocket: route.websocket,
         methods,
     }
+}
+
+/// All that groups, a route and a method ask for.
+fn compile_authentication<'s>(all: impl Iterator<Item = &'s AuthenticationSchema>) -> AuthenticationRule {
+    all.fold(AuthenticationRule::default(), |rule, AuthenticationSchema { mfa, acr, max_age }| {
+        rule.and(&AuthenticationRule { mfa: *mfa, acr: acr.clone(), max_age: *max_age })
+    })
 }
 
 /// Why a route differs from the groups around it, all reasons in one.

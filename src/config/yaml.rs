@@ -143,6 +143,10 @@ impl<'y> Node<'y> {
         matches!(&self.yaml.data, YamlData::Mapping(_))
     }
 
+    pub fn is_string(&self) -> bool {
+        matches!(&self.yaml.data, YamlData::Value(Scalar::String(_)))
+    }
+
     pub fn string(&self, problems: &mut Problems) -> Option<Located<String>> {
         match &self.yaml.data {
             YamlData::Value(Scalar::String(text)) if !text.is_empty() => Some(self.locate(text.to_string())),

@@ -15,11 +15,15 @@ use envoy_types::pb::google::rpc::Status;
 
 use crate::pdp::decision::{AnswerKind, Decision, Effect};
 use crate::pdp::obligation;
+use crate::pdp::policy::condition::authentication::StepUp;
 use crate::pdp::request::Headers;
 use crate::pdp::snapshot::Snapshot;
 
 /// `Retry-After` of an answer that could not be decided, in seconds.
 pub const RETRY_AFTER_SECONDS: u32 = 5;
+
+/// The header of an answer that says how many seconds are left of the session.
+const SESSION_ENDS_IN: &str = "x-session-ends-in";
 
 /// How a refusal looks from outside. Nothing in it depends on why.
 struct Refusal {
@@ -41,6 +45,7 @@ fn refusal(kind: AnswerKind) -> Refusal {
         AnswerKind::BadCredential => (401, "Unauthorized", UNAUTHENTICATED, Some("invalid_request")),
         AnswerKind::Unauthenticated => (401, "Unauthorized", UNAUTHENTICATED, Some("")),
         AnswerKind::InvalidToken => (401, "Unauthorized", UNAUTHENTICATED, Some("invalid_token")),
+        AnswerKind::StepUp => (401, "Unauthorized", UNAUTHENTICATED, Some("insufficient_user_authentication")),
         AnswerKind::Forbidden => (403, "Forbidden", PERMISSION_DENIED, Some("insufficient_scope")),
         // A refusal that claims to be a pass is a mistake of ours, and closed.
         AnswerKind::Unavailable | AnswerKind::Pass => (503, "Service Unavailable", UNAVAILABLE, None),
@@ -61,7 +66,7 @@ pub(super) fn encode(id: &str, decision: &Decision, sent: Option<&Headers<'_>>, 
             let refusal = refusal(decision.reason.answer());
             CheckResponse {
                 status: Some(Status { code: refusal.code, ..Status::default() }),
-                http_response: Some(HttpResponse::DeniedResponse(denied(id, &refusal, &snapshot.challenge_realm))),
+                http_response: Some(HttpResponse::DeniedResponse(denied(id, &refusal, decision, &snapshot.challenge_realm))),
                 dynamic_metadata: metadata,
             }
         }
@@ -83,24 +88,45 @@ fn passed(decision: &Decision, sent: &Headers<'_>, snapshot: &Snapshot) -> OkHtt
     let obligations = obligation::obligations(&snapshot.identity_headers, decision, sent);
     OkHttpResponse {
         headers: obligations.set.iter().map(|(name, value)| header(name, *value)).collect(),
+        response_headers_to_add: decision
+            .session_ends_in
+            .map(|left| header(SESSION_ENDS_IN, left.as_secs().to_string()))
+            .into_iter()
+            .collect(),
         headers_to_remove: obligations.remove.iter().map(|name| (*name).to_string()).collect(),
         ..OkHttpResponse::default()
     }
 }
 
 /// A denied response (RFC 9457), whose headers Envoy sends as they are.
-fn denied(id: &str, refusal: &Refusal, realm: &str) -> DeniedHttpResponse {
+fn denied(id: &str, refusal: &Refusal, decision: &Decision, realm: &str) -> DeniedHttpResponse {
     let mut headers = vec![header("content-type", "application/problem+json"), header("cache-control", "no-store")];
     match refusal.challenge {
         None => {}
         Some("") => headers.push(header("www-authenticate", format!("Bearer realm=\"{realm}\""))),
-        Some(error) => headers.push(header("www-authenticate", format!("Bearer realm=\"{realm}\", error=\"{error}\""))),
+        Some(error) => {
+            let step_up = decision.step_up.as_ref().map(step_up_parameters).unwrap_or_default();
+            headers.push(header("www-authenticate", format!("Bearer realm=\"{realm}\", error=\"{error}\"{step_up}")));
+        }
     }
     if refusal.status == 503 {
         headers.push(header("retry-after", RETRY_AFTER_SECONDS.to_string()));
     }
     let body = format!(r#"{{"type":"about:blank","title":"{}","status":{},"request_id":"{id}"}}"#, refusal.title, refusal.status);
     DeniedHttpResponse { status: Some(HttpStatus { code: refusal.status.into() }), headers, body }
+}
+
+/// The parameters of a step-up challenge (RFC 9470 section 3). The values come from the configuration, which lets nothing through
+/// that would end a quoted string.
+fn step_up_parameters(step_up: &StepUp) -> String {
+    let mut parameters = String::new();
+    if !step_up.acr_values.is_empty() {
+        parameters.push_str(&format!(", acr_values=\"{}\"", step_up.acr_values.join(" ")));
+    }
+    if let Some(seconds) = step_up.max_age {
+        parameters.push_str(&format!(", max_age=\"{seconds}\""));
+    }
+    parameters
 }
 
 /// What Envoy's access log can print: `%DYNAMIC_METADATA(envoy.filters.http.ext_authz:reason)%`.

@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::policy::condition::authentication::StepUp;
 use super::principal::Principal;
 use super::token::profile::SourceId;
 
@@ -42,6 +44,8 @@ pub enum AnswerKind {
     Unauthenticated,
     /// The token is not accepted (RFC 6750 `invalid_token`), whatever the cause.
     InvalidToken,
+    /// The client has to authenticate better, or again (RFC 9470).
+    StepUp,
     /// The client may not do this (RFC 6750 `insufficient_scope`).
     Forbidden,
     /// Nothing could be decided.
@@ -148,6 +152,8 @@ reasons! {
     /// One of the token's roles asks for a younger one.
     TokenTooOld = "token_too_old", Deny, InvalidToken;
 
+    /// The session has lasted as long as the route lets it.
+    SessionExpired = "session_expired", Deny, StepUp;
     /// The token is of the other realm than the route.
     RealmMismatch = "realm_mismatch", Deny, Forbidden;
     /// The request does not say, or does not say clearly, which tenant it is about.
@@ -161,6 +167,8 @@ reasons! {
     /// None of the grants covers the permission.
     PermissionMissing = "permission_missing", Deny, Forbidden;
 
+    /// The route asks for a stronger or a more recent authentication.
+    AuthenticationInsufficient = "authentication_insufficient", Deny, StepUp;
     /// There is no time or place left to decide in.
     Overloaded = "overloaded", Indeterminate, Unavailable;
     /// Something broke on our side.
@@ -212,6 +220,10 @@ pub struct Decision {
     pub unknown_roles: usize,
     /// Whether the token was remembered, if there was one to look for.
     pub token_lookup: Option<TokenLookup>,
+    /// What the client has to do better, where that is the answer.
+    pub step_up: Option<StepUp>,
+    /// The session ends soon: in how long.
+    pub session_ends_in: Option<Duration>,
     /// A key that should be looked for.
     pub unknown_key: Option<UnknownKey>,
 }
@@ -230,6 +242,8 @@ impl Decision {
             used_stale_revocations: false,
             unknown_roles: 0,
             token_lookup: None,
+            step_up: None,
+            session_ends_in: None,
             unknown_key: None,
         }
     }

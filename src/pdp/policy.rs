@@ -4,6 +4,11 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+pub mod condition;
+
+use condition::authentication::AuthenticationRule;
+use condition::session::SessionRule;
+
 use super::permission::Permission;
 use super::tenant::{Realm, TenantBinding};
 
@@ -22,10 +27,21 @@ pub struct RoutePolicy {
     pub tenant: TenantBinding,
     /// The service that the tenant must have paid for.
     pub service: Option<Box<str>>,
+    /// How long a session may last; `None`: as long as its tokens are renewed.
+    pub session: Option<SessionRule>,
     /// Whether `Upgrade: websocket` is let through.
     pub websocket: bool,
     /// The methods that it lists, each with its rule. A method that is not listed is refused.
-    pub methods: SmallVec<[(Box<str>, Access); 4]>,
+    pub methods: SmallVec<[(Box<str>, MethodRule); 4]>,
+}
+
+/// A method's rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MethodRule {
+    /// Who may.
+    pub access: Access,
+    /// How they must have authenticated.
+    pub authentication: AuthenticationRule,
 }
 
 /// What one method of a route needs.
@@ -44,7 +60,7 @@ pub enum Access {
 impl RoutePolicy {
     /// The rule for a method, compared exactly (RFC 9110 section 9.1).
     #[must_use]
-    pub fn access(&self, method: &str) -> Option<&Access> {
-        self.methods.iter().find(|(listed, _)| **listed == *method).map(|(_, access)| access)
+    pub fn rule(&self, method: &str) -> Option<&MethodRule> {
+        self.methods.iter().find(|(listed, _)| **listed == *method).map(|(_, rule)| rule)
     }
 }

@@ -35,6 +35,7 @@ fn every_reason_has_a_row_with_its_decision_and_answer() {
             AnswerKind::BadCredential => "401 `invalid_request`",
             AnswerKind::Unauthenticated => "401",
             AnswerKind::InvalidToken => "401 `invalid_token`",
+            AnswerKind::StepUp => "401 step-up",
             AnswerKind::Forbidden => "403",
             AnswerKind::Unavailable => "503",
         };

@@ -2,12 +2,30 @@
 //!
 //! Whoever is inside can only add. To replace what a group says, it has to say `override:` and why.
 
+use std::time::Duration;
+
 use crate::config::problem::Problems;
 use crate::config::yaml::{Located, Map, Node};
 use crate::pdp::route::HostPattern;
 use crate::pdp::tenant::Realm;
 
 use super::route::{self, TenantSchema};
+use super::{DAY, SECOND};
+
+/// `mfa`, `acr`, `max_auth_age`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct AuthenticationSchema {
+    pub mfa: bool,
+    pub acr: Option<Vec<Box<str>>>,
+    pub max_age: Option<Duration>,
+}
+
+/// `session`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SessionSchema {
+    pub max_age: Duration,
+    pub warn_before: Duration,
+}
 
 /// Requirements of a group or a route.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +34,9 @@ pub(crate) struct Requirements {
     pub realm: Option<Located<Realm>>,
     pub tenant: Option<Located<TenantSchema>>,
     pub service: Option<Located<String>>,
+    pub session: Option<Located<SessionSchema>>,
+    /// Conditions add up: all of them count.
+    pub authentication: Vec<AuthenticationSchema>,
     /// Why nothing passes at the moment. Whatever is inside of something locked is locked.
     pub lockdown: Option<Located<String>>,
     /// Why something differs from what a group says.
@@ -34,6 +55,8 @@ impl Requirements {
             realm: map.take("realm").and_then(|node| realm(node, problems)),
             tenant: map.take("tenant").and_then(|node| route::tenant(&node, problems).map(|tenant| located(&node).with(tenant))),
             service: map.take("service").and_then(|node| node.string(problems)),
+            session: map.take("session").and_then(|node| session(&node, problems).map(|session| located(&node).with(session))),
+            authentication: authentication(map, problems).into_iter().collect(),
             lockdown: map.take("lockdown").and_then(|node| node.string(problems)),
             overrides: map.take("override").and_then(|node| node.string(problems)).into_iter().collect(),
         }
@@ -49,6 +72,8 @@ impl Requirements {
             realm: merge.one("realm", self.realm, &outer.realm),
             tenant: merge.one("tenant", self.tenant, &outer.tenant),
             service: merge.one("service", self.service, &outer.service),
+            session: merge.one("session", self.session, &outer.session),
+            authentication: outer.authentication.iter().cloned().chain(self.authentication).collect(),
             lockdown: outer.lockdown.clone().or(self.lockdown),
             overrides: outer.overrides.iter().cloned().chain(self.overrides).collect(),
         };
@@ -59,6 +84,59 @@ impl Requirements {
         }
         merged
     }
+}
+
+/// Reads the keys that ask for a way to authenticate: of groups, routes and methods.
+pub(super) fn authentication(map: &mut Map<'_>, problems: &mut Problems) -> Option<AuthenticationSchema> {
+    let mut rule = AuthenticationSchema::default();
+    if let Some(node) = map.take("mfa") {
+        // `mfa: 10m` is both: several factors, and when.
+        if node.is_string() {
+            rule.mfa = true;
+            rule.max_age = node.duration(problems, SECOND..=DAY);
+        } else if node.bool(problems) == Some(true) {
+            rule.mfa = true;
+        } else {
+            node.problem(problems, "write 'true', or how long ago it may be, such as '10m'; leave the key out for nothing");
+        }
+    }
+    if let Some(node) = map.take("max_auth_age") {
+        let age = node.duration(problems, SECOND..=365 * DAY);
+        rule.max_age = [rule.max_age, age].into_iter().flatten().min();
+    }
+    if let Some(node) = map.take("acr") {
+        let mut classes: Vec<Box<str>> = Vec::new();
+        for class in node.strings(problems).unwrap_or_default() {
+            if class.value.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\')) && class.value.len() <= 128 {
+                classes.push(class.value.into());
+            } else {
+                class.problem(
+                    problems,
+                    format!("'{}' is no class: at most 128 visible ASCII characters without '\"' and '\\'", class.value),
+                );
+            }
+        }
+        if classes.is_empty() {
+            node.problem(problems, "there must be at least one class");
+        }
+        rule.acr = Some(classes);
+    }
+    (rule != AuthenticationSchema::default()).then_some(rule)
+}
+
+fn session(node: &Node<'_>, problems: &mut Problems) -> Option<SessionSchema> {
+    let mut map = node.map(problems)?;
+    let max_age = map
+        .require(problems, "max_age", "how long a session may last, such as '30m'")
+        .and_then(|node| node.duration(problems, SECOND..=365 * DAY));
+    let warn_before = map.take("warn_before").map_or(Some(Duration::ZERO), |node| node.duration(problems, Duration::ZERO..=365 * DAY));
+    map.finish(problems);
+    let rule = SessionSchema { max_age: max_age?, warn_before: warn_before? };
+    if rule.warn_before >= rule.max_age {
+        node.problem(problems, "'warn_before' must be less than 'max_age'");
+        return None;
+    }
+    Some(rule)
 }
 
 struct Merge<'m> {

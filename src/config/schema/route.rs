@@ -5,7 +5,7 @@ use crate::config::yaml::{Located, Map, Node};
 use crate::pdp::route::{HostPattern, PathTemplate};
 
 use super::group::Surroundings;
-use super::requirements::Requirements;
+use super::requirements::{self, AuthenticationSchema, Requirements};
 
 #[derive(Debug)]
 pub(crate) struct RouteSchema {
@@ -15,7 +15,14 @@ pub(crate) struct RouteSchema {
     /// Its own, and those of the groups around it.
     pub requirements: Requirements,
     pub websocket: bool,
-    pub methods: Vec<(Located<String>, AccessSchema)>,
+    pub methods: Vec<MethodSchema>,
+}
+
+#[derive(Debug)]
+pub(crate) struct MethodSchema {
+    pub method: Located<String>,
+    pub access: AccessSchema,
+    pub authentication: Option<AuthenticationSchema>,
 }
 
 #[derive(Debug, Clone)]
@@ -130,7 +137,7 @@ pub(super) fn tenant(node: &Node<'_>, problems: &mut Problems) -> Option<TenantS
     }
 }
 
-fn methods(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<(Located<String>, AccessSchema)>> {
+fn methods(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<MethodSchema>> {
     let entries = node.entries(problems)?;
     if entries.is_empty() {
         node.problem(problems, "there must be at least one method: one that is not listed is refused");
@@ -146,7 +153,7 @@ fn methods(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<(Located<Stri
             method.problem(problems, message);
             continue;
         }
-        methods.extend(access(&rule, problems).map(|access| (method, access)));
+        methods.extend(method_rule(method, &rule, problems));
     }
     Some(methods)
 }
@@ -156,8 +163,20 @@ fn is_method(text: &str) -> bool {
     !text.is_empty() && text.len() <= 32 && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'))
 }
 
-fn access(node: &Node<'_>, problems: &mut Problems) -> Option<AccessSchema> {
+fn method_rule(method: Located<String>, node: &Node<'_>, problems: &mut Problems) -> Option<MethodSchema> {
     let mut map = node.map(problems)?;
+    let authentication = requirements::authentication(&mut map, problems);
+    let access = access(&mut map, node, problems);
+    map.finish(problems);
+    let access = access?;
+    if matches!(access, AccessSchema::Public) && authentication.is_some() {
+        node.problem(problems, "what is public asks nobody how they authenticated");
+        return None;
+    }
+    Some(MethodSchema { method, access, authentication })
+}
+
+fn access(map: &mut Map<'_>, node: &Node<'_>, problems: &mut Problems) -> Option<AccessSchema> {
     let access = map.take("access").map(|node| {
         node.choice(
             problems,
@@ -165,7 +184,6 @@ fn access(node: &Node<'_>, problems: &mut Problems) -> Option<AccessSchema> {
         )
     });
     let permissions = map.take("permission").map(|node| (node.strings(problems), node));
-    map.finish(problems);
     match (access, permissions) {
         (Some(word), None) => Some(match word? {
             AccessWord::Public => AccessSchema::Public,

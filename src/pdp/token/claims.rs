@@ -34,6 +34,12 @@ pub struct Claims {
     pub session: Option<Box<str>>,
     /// `client_id`.
     pub client_id: Option<Box<str>>,
+    /// `auth_time`: when the subject authenticated.
+    pub authenticated_at: Option<UnixTime>,
+    /// `amr`: how.
+    pub authentication_methods: Vec<Box<str>>,
+    /// `acr`: to which class that belongs.
+    pub authentication_class: Option<Box<str>>,
     /// The tenant.
     pub tenant: Option<TenantId>,
     /// `system` or `tenant`.
@@ -78,6 +84,9 @@ impl Claims {
             token_id: id(payload.get("jti"))?,
             session: id(find(names.session.as_ref(), payload))?,
             client_id: id(payload.get("client_id"))?,
+            authenticated_at: numeric_date(payload.get("auth_time"))?,
+            authentication_methods: ids(payload.get("amr"))?,
+            authentication_class: id(payload.get("acr"))?,
             tenant: tenant(find(names.tenant.as_ref(), payload))?,
             realm: realm(find(names.realm.as_ref(), payload))?,
             roles_text: roles.join(",").into(),
@@ -155,6 +164,8 @@ impl Claims {
             + self.permissions_text.len()
             + self.permissions.weight()
             + texts(&self.roles)
+            + texts(&self.authentication_methods)
+            + self.authentication_class.as_ref().map_or(0, |class| class.len())
             + texts(&self.services)
     }
 }

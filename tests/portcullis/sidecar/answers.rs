@@ -13,12 +13,13 @@ use crate::harness::sidecar::edit;
 use crate::harness::token;
 use crate::harness::wait::{self, PATIENCE};
 
-const KINDS: [AnswerKind; 7] = [
+const KINDS: [AnswerKind; 8] = [
     AnswerKind::Pass,
     AnswerKind::BadRequest,
     AnswerKind::BadCredential,
     AnswerKind::Unauthenticated,
     AnswerKind::InvalidToken,
+    AnswerKind::StepUp,
     AnswerKind::Forbidden,
     AnswerKind::Unavailable,
 ];
@@ -31,6 +32,7 @@ fn in_kinds(kind: AnswerKind) -> bool {
         | AnswerKind::BadCredential
         | AnswerKind::Unauthenticated
         | AnswerKind::InvalidToken
+        | AnswerKind::StepUp
         | AnswerKind::Forbidden
         | AnswerKind::Unavailable => KINDS.contains(&kind),
     }
@@ -41,7 +43,8 @@ async fn a_refusal_of_whatever_kind_is_never_a_pass_on_the_wire() {
     assert!(Reason::ALL.iter().all(|reason| in_kinds(reason.answer())));
     // An issuer whose keys are nowhere to be had.
     let dead = "issuers:\n  dead: { issuer: \"http://dead.test\", audiences: [demo], jwks: { url: \"http://127.0.0.1:1/\" } }\n";
-    let lab = Lab::unready(|text| edit(&text, "issuers:\n", dead)).await;
+    let strict = "routes:\n  - { path: /blog/strict, methods: { GET: { access: authenticated, mfa: true } } }\n";
+    let lab = Lab::unready(|text| edit(&edit(&text, "issuers:\n", dead), "routes:\n", strict)).await;
     let client = lab.sidecar.connect().await;
     let (good, bad) = (format!("Bearer {}", token::mint_second(json!({}))), "Bearer garbage");
     // With that issuer the sidecar never gets ready, but with the others it can decide.
@@ -56,6 +59,7 @@ async fn a_refusal_of_whatever_kind_is_never_a_pass_on_the_wire() {
             AnswerKind::BadCredential => (Ask::get(POST).header("authorization", "Basic dTpw"), Some(401)),
             AnswerKind::Unauthenticated => (Ask::get(POST), Some(401)),
             AnswerKind::InvalidToken => (Ask::get(POST).header("authorization", bad), Some(401)),
+            AnswerKind::StepUp => (Ask::get("/blog/strict").header("authorization", &good), Some(401)),
             AnswerKind::Forbidden => (Ask::new("PUT", POST).header("authorization", &good), Some(403)),
             AnswerKind::Unavailable => (Ask::get(POST).header("authorization", &undecidable), Some(503)),
         };

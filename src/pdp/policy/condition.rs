@@ -1,0 +1,4 @@
+//! Conditions: what a route asks for besides permissions.
+
+pub mod authentication;
+pub mod session;

@@ -2,7 +2,7 @@
 //!
 //! The checks run in this order, and the first one that fails decides:
 //! canonical request → route → credential → signature and claims → time → revocation → age → session → realm → tenant →
-//! entitlement → permission → authentication.
+//! entitlement → permission → authentication → network.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use credential::{BearerToken, CredentialError};
 use decision::{Decision, Effect, Reason, TokenLookup, UnknownKey};
 use path::{NormalizedPath, QueryValue};
 use policy::condition::authentication::{AuthenticationEvent, StepUp};
-use policy::{Access, RoutePolicy};
+use policy::{Access, MethodRule, RoutePolicy};
 use principal::Principal;
 use request::{AccessRequest, HeaderValue, Host};
 use revocation::RevocationList;
@@ -116,6 +116,25 @@ fn evaluate(view: &View<'_>, request: &AccessRequest<'_>, now: UnixTime, notes: 
     let rule = route.rule(request.method).ok_or(Reason::MethodNotAllowed)?;
     check_upgrade(route, request)?;
 
+    let permit = admit(view, request, now, &found, &path, rule, notes)?;
+    // What asks for nobody in particular counts for everybody, on public routes too.
+    if !route.networks.iter().all(|network| network.admits(request)) {
+        return Err(Reason::NetworkNotAllowed);
+    }
+    Ok(permit)
+}
+
+/// Who is asking, and whether they may.
+fn admit(
+    view: &View<'_>,
+    request: &AccessRequest<'_>,
+    now: UnixTime,
+    found: &RouteMatch<'_, '_, RoutePolicy>,
+    path: &NormalizedPath<'_>,
+    rule: &MethodRule,
+    notes: &mut Decision,
+) -> Result<Permit, Reason> {
+    let route = found.payload;
     let required = match &rule.access {
         Access::Public => return Ok(Permit::Public),
         Access::Optional | Access::Authenticated => &[][..],
@@ -125,7 +144,7 @@ fn evaluate(view: &View<'_>, request: &AccessRequest<'_>, now: UnixTime, notes: 
         CredentialError::Repeated => Reason::CredentialRepeated,
         CredentialError::Malformed => Reason::CredentialMalformed,
     })?;
-    let token = match credential {
+    let (token, issuer) = match credential {
         Some(credential) => active_token(view, credential, now, notes)?,
         None if rule.access == Access::Optional => return Ok(Permit::Anonymous),
         None => return Err(Reason::CredentialMissing),
@@ -146,7 +165,7 @@ fn evaluate(view: &View<'_>, request: &AccessRequest<'_>, now: UnixTime, notes: 
     if route.realm.is_some_and(|realm| claims.realm != Some(realm)) {
         return Err(Reason::RealmMismatch);
     }
-    match bound_tenant(&found, &path, request) {
+    match bound_tenant(found, path, request) {
         BoundTenant::Unbound => {}
         BoundTenant::Unclear => return Err(Reason::TenantUnbound),
         BoundTenant::FromToken if claims.tenant.is_some() => {}
@@ -166,13 +185,12 @@ fn evaluate(view: &View<'_>, request: &AccessRequest<'_>, now: UnixTime, notes: 
     if !required.iter().all(granted) {
         return Err(Reason::PermissionMissing);
     }
-    let leeway = view.snapshot.issuers.by_fingerprint(token.policy()).map(|policy| policy.leeway).unwrap_or_default();
     let event = AuthenticationEvent {
         methods: &claims.authentication_methods,
         class: claims.authentication_class.as_deref(),
         at: claims.authenticated_at,
     };
-    if let Err(step_up) = rule.authentication.check(&event, leeway, now) {
+    if let Err(step_up) = rule.authentication.check(&event, issuer.leeway, now) {
         notes.step_up = Some(step_up);
         return Err(Reason::AuthenticationInsufficient);
     }
@@ -192,7 +210,12 @@ fn check_upgrade(route: &RoutePolicy, request: &AccessRequest<'_>) -> Result<(),
 }
 
 /// From a credential to a token that is verified, in date and not revoked.
-fn active_token(view: &View<'_>, credential: BearerToken<'_>, now: UnixTime, notes: &mut Decision) -> Result<Arc<VerifiedToken>, Reason> {
+fn active_token<'v>(
+    view: &View<'v>,
+    credential: BearerToken<'_>,
+    now: UnixTime,
+    notes: &mut Decision,
+) -> Result<(Arc<VerifiedToken>, &'v IssuerPolicy), Reason> {
     if credential.as_str().len() > view.snapshot.issuers.longest_token() {
         return Err(Reason::TokenTooLong);
     }
@@ -213,7 +236,7 @@ fn active_token(view: &View<'_>, credential: BearerToken<'_>, now: UnixTime, not
     }
     check_revocation(view, policy, &token, notes)?;
     check_age(view, policy, &token, now)?;
-    Ok(token)
+    Ok((token, policy))
 }
 
 /// A role can ask for younger tokens than their issuer gives. A token that does not say when it was issued is too old.

@@ -8,14 +8,15 @@ use smallvec::SmallVec;
 
 use super::problem::{Problem, Problems};
 use super::schema::{
-    AccessSchema, AuthenticationSchema, IssuerSchema, PermissionsSchema, RouteSchema, Schema, SessionSchema, Source, SourceFeed,
-    TenantSchema,
+    AccessSchema, AuthenticationSchema, IssuerSchema, NetworkSchema, PermissionsSchema, RouteSchema, Schema, SessionSchema, Source,
+    SourceFeed, TenantSchema,
 };
 use super::yaml::Located;
 use super::{Configuration, SourceFile};
 use crate::pdp::obligation::{IdentityField, IdentityHeaders, OVERRIDE_HEADERS};
 use crate::pdp::permission::{Permission, PermissionSyntax};
 use crate::pdp::policy::condition::authentication::AuthenticationRule;
+use crate::pdp::policy::condition::network::{ClientAddress, NetworkRule};
 use crate::pdp::policy::condition::session::SessionRule;
 use crate::pdp::policy::{Access, MethodRule, RoutePolicy};
 use crate::pdp::route::template::TemplateSegment;
@@ -299,12 +300,24 @@ fn compile_route(route: &RouteSchema, syntax: &Syntax, problems: &mut Problems) 
         overrides: overrides(route),
         lockdown: route.requirements.lockdown.as_ref().map(|reason| reason.value.as_str().into()),
         service: route.requirements.service.as_ref().map(|service| service.value.as_str().into()),
+        networks: route.requirements.networks.iter().map(compile_networks).collect(),
         session: route.requirements.session.as_ref().map(|session| {
             let SessionSchema { max_age, warn_before } = session.value;
             SessionRule { max_age, warn_before }
         }),
         websocket: route.websocket,
         methods,
+    }
+}
+
+fn compile_networks(NetworkSchema { allow, deny, client }: &NetworkSchema) -> NetworkRule {
+    NetworkRule {
+        allow: allow.clone(),
+        deny: deny.clone().unwrap_or_default(),
+        client: match client {
+            None => ClientAddress::Peer,
+            Some((name, trusted_hops)) => ClientAddress::Header { name: name.as_str().into(), trusted_hops: *trusted_hops },
+        },
     }
 }
 

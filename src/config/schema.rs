@@ -19,7 +19,7 @@ mod route;
 use group::Surroundings;
 pub(super) use issuer::IssuerSchema;
 pub use issuer::{JwksLocation, JwksSource, RevocationSource, Source, SourceFeed};
-pub(super) use requirements::{AuthenticationSchema, SessionSchema};
+pub(super) use requirements::{AuthenticationSchema, NetworkSchema, SessionSchema};
 pub(super) use route::{AccessSchema, RouteSchema, TenantSchema};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -143,6 +143,10 @@ impl<'y> Node<'y> {
         matches!(&self.yaml.data, YamlData::Mapping(_))
     }
 
+    pub fn is_true(&self) -> bool {
+        matches!(&self.yaml.data, YamlData::Value(Scalar::Boolean(true)))
+    }
+
     pub fn is_string(&self) -> bool {
         matches!(&self.yaml.data, YamlData::Value(Scalar::String(_)))
     }

@@ -169,6 +169,8 @@ reasons! {
 
     /// The route asks for a stronger or a more recent authentication.
     AuthenticationInsufficient = "authentication_insufficient", Deny, StepUp;
+    /// The client's address is not known or not one that may.
+    NetworkNotAllowed = "network_not_allowed", Deny, Forbidden;
     /// There is no time or place left to decide in.
     Overloaded = "overloaded", Indeterminate, Unavailable;
     /// Something broke on our side.

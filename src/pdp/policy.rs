@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 pub mod condition;
 
 use condition::authentication::AuthenticationRule;
+use condition::network::NetworkRule;
 use condition::session::SessionRule;
 
 use super::permission::Permission;
@@ -27,6 +28,8 @@ pub struct RoutePolicy {
     pub tenant: TenantBinding,
     /// The service that the tenant must have paid for.
     pub service: Option<Box<str>>,
+    /// From where requests may come: all of these rules must admit them, whatever else is asked.
+    pub networks: Vec<NetworkRule>,
     /// How long a session may last; `None`: as long as its tokens are renewed.
     pub session: Option<SessionRule>,
     /// Whether `Upgrade: websocket` is let through.

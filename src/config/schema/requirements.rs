@@ -2,7 +2,10 @@
 //!
 //! Whoever is inside can only add. To replace what a group says, it has to say `override:` and why.
 
+use std::net::IpAddr;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use crate::config::problem::Problems;
 use crate::config::yaml::{Located, Map, Node};
@@ -18,6 +21,15 @@ pub(crate) struct AuthenticationSchema {
     pub mfa: bool,
     pub acr: Option<Vec<Box<str>>>,
     pub max_age: Option<Duration>,
+}
+
+/// `networks`. `None`: not given.
+#[derive(Debug, Clone)]
+pub(crate) struct NetworkSchema {
+    pub allow: Option<Vec<IpNet>>,
+    pub deny: Option<Vec<IpNet>>,
+    /// The forwarding header and its trusted hops; `None`: the connection.
+    pub client: Option<(String, usize)>,
 }
 
 /// `session`.
@@ -36,6 +48,7 @@ pub(crate) struct Requirements {
     pub service: Option<Located<String>>,
     pub session: Option<Located<SessionSchema>>,
     /// Conditions add up: all of them count.
+    pub networks: Vec<NetworkSchema>,
     pub authentication: Vec<AuthenticationSchema>,
     /// Why nothing passes at the moment. Whatever is inside of something locked is locked.
     pub lockdown: Option<Located<String>>,
@@ -57,6 +70,7 @@ impl Requirements {
             service: map.take("service").and_then(|node| node.string(problems)),
             session: map.take("session").and_then(|node| session(&node, problems).map(|session| located(&node).with(session))),
             authentication: authentication(map, problems).into_iter().collect(),
+            networks: map.take("networks").and_then(|node| networks(&node, problems)).into_iter().collect(),
             lockdown: map.take("lockdown").and_then(|node| node.string(problems)),
             overrides: map.take("override").and_then(|node| node.string(problems)).into_iter().collect(),
         }
@@ -74,6 +88,7 @@ impl Requirements {
             service: merge.one("service", self.service, &outer.service),
             session: merge.one("session", self.session, &outer.session),
             authentication: outer.authentication.iter().cloned().chain(self.authentication).collect(),
+            networks: outer.networks.iter().cloned().chain(self.networks).collect(),
             lockdown: outer.lockdown.clone().or(self.lockdown),
             overrides: outer.overrides.iter().cloned().chain(self.overrides).collect(),
         };
@@ -94,7 +109,7 @@ pub(super) fn authentication(map: &mut Map<'_>, problems: &mut Problems) -> Opti
         if node.is_string() {
             rule.mfa = true;
             rule.max_age = node.duration(problems, SECOND..=DAY);
-        } else if node.bool(problems) == Some(true) {
+        } else if node.is_true() {
             rule.mfa = true;
         } else {
             node.problem(problems, "write 'true', or how long ago it may be, such as '10m'; leave the key out for nothing");
@@ -118,10 +133,58 @@ pub(super) fn authentication(map: &mut Map<'_>, problems: &mut Problems) -> Opti
         }
         if classes.is_empty() {
             node.problem(problems, "there must be at least one class");
+        } else {
+            rule.acr = Some(classes);
         }
-        rule.acr = Some(classes);
     }
     (rule != AuthenticationSchema::default()).then_some(rule)
+}
+
+fn networks(node: &Node<'_>, problems: &mut Problems) -> Option<NetworkSchema> {
+    let mut map = node.map(problems)?;
+    let mut list = |name, problems: &mut Problems| {
+        let node = map.take(name)?;
+        let texts = node.strings(problems).unwrap_or_default();
+        if texts.is_empty() {
+            node.problem(problems, "there must be at least one network, such as '10.0.0.0/8'");
+        }
+        Some(
+            texts.into_iter().filter_map(|text| text.convert(problems, |text| parse_network(&text))).map(|network| network.value).collect(),
+        )
+    };
+    let (allow, deny) = (list("allow", problems), list("deny", problems));
+    if allow.is_none() && deny.is_none() {
+        node.problem(problems, "say from where requests may come: 'allow', 'deny', or both");
+    }
+    let client = map.take("client").map(|node| client(&node, problems));
+    map.finish(problems);
+    // A header that cannot be read must not become the connection.
+    let client = match client {
+        Some(client) => Some(client?),
+        None => None,
+    };
+    Some(NetworkSchema { allow, deny, client })
+}
+
+/// A network (`10.0.0.0/8`) or a single address, whose bits beyond its length must be zero.
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    let network = match text.parse::<IpAddr>() {
+        Ok(address) => IpNet::from(address),
+        Err(_) => text.parse::<IpNet>().map_err(|_| format!("'{text}' is no network, such as '10.0.0.0/8', and no address"))?,
+    };
+    if network.trunc() == network { Ok(network) } else { Err(format!("'{text}' has bits beyond its length; write '{}'", network.trunc())) }
+}
+
+fn client(node: &Node<'_>, problems: &mut Problems) -> Option<(String, usize)> {
+    let mut map = node.map(problems)?;
+    let header = map
+        .require(problems, "header", "which header to believe, such as 'x-forwarded-for'")
+        .and_then(|node| super::header_name(&node, problems));
+    let hops = map
+        .require(problems, "trusted_hops", "how many trusted proxies append to it; with 1, the last address counts")
+        .and_then(|node| node.usize(problems, 1..=16));
+    map.finish(problems);
+    Some((header?.value, hops?))
 }
 
 fn session(node: &Node<'_>, problems: &mut Problems) -> Option<SessionSchema> {

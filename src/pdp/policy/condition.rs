@@ -1,4 +1,5 @@
 //! Conditions: what a route asks for besides permissions.
 
 pub mod authentication;
+pub mod network;
 pub mod session;

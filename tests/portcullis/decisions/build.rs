@@ -143,10 +143,12 @@ fn mint(token: &CaseToken, configuration: &Configuration) -> Result<Vec<u8>, Str
 }
 
 /// A request whose parts own their text.
+#[derive(Clone)]
 pub struct BuiltRequest {
     pub method: String,
     pub target: String,
     pub host: String,
+    pub peer: String,
     pub fields: Vec<(String, Vec<u8>)>,
 }
 
@@ -168,6 +170,7 @@ impl BuiltRequest {
             method: case.request.method.clone(),
             target: fill_text(&case.request.target, &variables)?,
             host: fill_text(&case.request.host, &variables)?,
+            peer: case.request.peer.clone(),
             fields,
         })
     }
@@ -184,7 +187,6 @@ impl BuiltRequest {
                 None => fields.push((name.clone(), value.clone())),
             }
         }
-        let (method, target, host) = (self.method.clone(), self.target.clone(), self.host.clone());
-        (fields.len() < self.fields.len()).then_some(Self { method, target, host, fields })
+        (fields.len() < self.fields.len()).then(|| Self { fields, ..self.clone() })
     }
 }

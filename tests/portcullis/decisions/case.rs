@@ -70,6 +70,8 @@ pub struct RequestSpec {
     pub method: String,
     pub target: String,
     pub host: String,
+    /// The other end of the connection.
+    pub peer: String,
     /// Names and values, with repetitions.
     pub headers: Vec<(String, Vec<String>)>,
 }
@@ -206,6 +208,7 @@ fn case(name: &str, node: Node<'_>, defaults: &Defaults) -> Result<Case, String>
         Some(host) => host.text()?.to_string(),
         None => defaults.host.clone().unwrap_or_default(),
     };
+    let peer = fields.take("peer").map(|node| node.text().map(str::to_string)).transpose()?.unwrap_or_default();
     let headers = match fields.take("headers") {
         Some(headers) => {
             headers.entries()?.into_iter().map(|(name, node)| Ok((name.to_string(), node.texts()?))).collect::<Result<_, String>>()?
@@ -220,7 +223,7 @@ fn case(name: &str, node: Node<'_>, defaults: &Defaults) -> Result<Case, String>
     let case = Case {
         name: name.to_string(),
         line: node.line(),
-        request: RequestSpec { method, target, host, headers },
+        request: RequestSpec { method, target, host, peer, headers },
         token,
         variant: variant(&mut fields)?,
         state: fields.take("state").map_or(Ok(State::default()), state)?,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use portcullis::config::Configuration;
 use portcullis::pdp::decision::{Decision, Effect, TokenLookup};
 use portcullis::pdp::obligation::obligations;
-use portcullis::pdp::request::{AccessRequest, Headers};
+use portcullis::pdp::request::{AccessRequest, Headers, Peer};
 use portcullis::pdp::time::UnixTime;
 use portcullis::pdp::token::cache::TokenCache;
 use portcullis::pdp::{View, decide};
@@ -99,7 +99,7 @@ fn decide_once(configuration: &Configuration, facts: &MemoryFacts, tokens: &Toke
             target: &request.target,
             authority: &request.host,
             headers,
-            ..AccessRequest::default()
+            peer: Peer { address: &request.peer, principal: "" },
         };
         decide(&View { snapshot: &configuration.snapshot, facts, tokens }, &request, now)
     };

@@ -1,0 +1,58 @@
+//! Issuers: the policies that their tokens are judged by, and the sources that have to be pulled for them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Syntax, short_digest};
+use crate::config::problem::Problems;
+use crate::config::schema::{IssuerSchema, Source, SourceFeed};
+use crate::config::yaml::Located;
+use crate::pdp::token::profile::{IssuerPolicy, PolicyFingerprint, RevocationRule, SourceId};
+
+pub(super) fn compile(issuers: Vec<IssuerSchema>, syntax: &Syntax, problems: &mut Problems) -> (Vec<Arc<IssuerPolicy>>, Vec<Arc<Source>>) {
+    let mut policies = Vec::new();
+    let mut sources = Vec::new();
+    let mut names: HashMap<String, Located<String>> = HashMap::new();
+    let mut issuer_texts: HashMap<String, Located<String>> = HashMap::new();
+    for schema in issuers {
+        if let Some(first) = names.insert(schema.name.value.clone(), schema.name.clone()) {
+            schema.name.problem(problems, format!("the issuer '{}' is there already, at {}", schema.name.value, first.location));
+        }
+        if let Some(first) = issuer_texts.insert(schema.issuer.value.clone(), schema.issuer.clone()) {
+            schema.issuer.problem(problems, format!("this 'iss' belongs to another issuer already, at {}", first.location));
+        }
+        let name: Arc<str> = schema.name.value.as_str().into();
+        let keys =
+            SourceId(short_digest(&format!("keys {:?} {:?} {:?}", schema.issuer.value, schema.jwks.location, schema.jwks.algorithms)));
+        sources.push(Arc::new(Source { id: keys, issuer: Arc::clone(&name), feed: SourceFeed::Keys(schema.jwks.clone()) }));
+        let revocations = schema.revocations.map(|feed| {
+            let source = SourceId(short_digest(&format!("revocations {:?} {:?}", schema.issuer.value, feed.url)));
+            let rule = RevocationRule { source, when_stale: feed.when_stale };
+            sources.push(Arc::new(Source { id: source, issuer: Arc::clone(&name), feed: SourceFeed::Revocations(feed) }));
+            rule
+        });
+        let mut policy = IssuerPolicy {
+            name,
+            issuer: schema.issuer.value.into(),
+            audiences: schema.audiences,
+            algorithms: schema.algorithms,
+            types: schema.types,
+            key_id: schema.key_id,
+            required: schema.required,
+            leeway: schema.leeway,
+            max_lifetime: schema.max_lifetime,
+            max_token_bytes: schema.max_token_bytes,
+            wildcards: schema.wildcards,
+            tenants: schema.tenants.map(|tenants| tenants.into_iter().collect()),
+            claims: schema.claims,
+            syntax: syntax.for_tokens(),
+            keys,
+            revocations,
+            fingerprint: PolicyFingerprint(0),
+        };
+        // The text that is hashed names every field, so another policy is another fingerprint.
+        policy.fingerprint = PolicyFingerprint(short_digest(&format!("{policy:?}")));
+        policies.push(Arc::new(policy));
+    }
+    (policies, sources)
+}

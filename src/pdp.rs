@@ -2,7 +2,7 @@
 //!
 //! The checks run in this order, and the first one that fails decides:
 //! canonical request → route → credential → signature and claims → time → revocation → age → session → realm → tenant →
-//! entitlement → permission → authentication → network.
+//! entitlement → permission → authentication → network → schedule.
 
 use std::sync::Arc;
 
@@ -120,6 +120,9 @@ fn evaluate(view: &View<'_>, request: &AccessRequest<'_>, now: UnixTime, notes: 
     // What asks for nobody in particular counts for everybody, on public routes too.
     if !route.networks.iter().all(|network| network.admits(request)) {
         return Err(Reason::NetworkNotAllowed);
+    }
+    if !route.schedules.iter().all(|schedule| schedule.admits(now)) {
+        return Err(Reason::OutsideSchedule);
     }
     Ok(permit)
 }

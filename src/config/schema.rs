@@ -15,12 +15,14 @@ mod group;
 mod issuer;
 mod requirements;
 mod route;
+mod schedule;
 
 use group::Surroundings;
 pub(super) use issuer::IssuerSchema;
 pub use issuer::{JwksLocation, JwksSource, RevocationSource, Source, SourceFeed};
 pub(super) use requirements::{AuthenticationSchema, NetworkSchema, SessionSchema};
 pub(super) use route::{AccessSchema, RouteSchema, TenantSchema};
+pub(super) use schedule::ScheduleSchema;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);

@@ -171,6 +171,8 @@ reasons! {
     AuthenticationInsufficient = "authentication_insufficient", Deny, StepUp;
     /// The client's address is not known or not one that may.
     NetworkNotAllowed = "network_not_allowed", Deny, Forbidden;
+    /// It is not the time at which the route is open.
+    OutsideSchedule = "outside_schedule", Deny, Forbidden;
     /// There is no time or place left to decide in.
     Overloaded = "overloaded", Indeterminate, Unavailable;
     /// Something broke on our side.

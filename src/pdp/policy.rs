@@ -8,6 +8,7 @@ pub mod condition;
 
 use condition::authentication::AuthenticationRule;
 use condition::network::NetworkRule;
+use condition::schedule::ScheduleRule;
 use condition::session::SessionRule;
 
 use super::permission::Permission;
@@ -30,6 +31,8 @@ pub struct RoutePolicy {
     pub service: Option<Box<str>>,
     /// From where requests may come: all of these rules must admit them, whatever else is asked.
     pub networks: Vec<NetworkRule>,
+    /// When: likewise.
+    pub schedules: Vec<ScheduleRule>,
     /// How long a session may last; `None`: as long as its tokens are renewed.
     pub session: Option<SessionRule>,
     /// Whether `Upgrade: websocket` is let through.

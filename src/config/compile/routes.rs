@@ -7,11 +7,14 @@ use smallvec::SmallVec;
 
 use super::Syntax;
 use crate::config::problem::{Problem, Problems};
-use crate::config::schema::{AccessSchema, AuthenticationSchema, IssuerSchema, NetworkSchema, RouteSchema, SessionSchema, TenantSchema};
+use crate::config::schema::{
+    AccessSchema, AuthenticationSchema, IssuerSchema, NetworkSchema, RouteSchema, ScheduleSchema, SessionSchema, TenantSchema,
+};
 use crate::config::yaml::Located;
 use crate::pdp::permission::Permission;
 use crate::pdp::policy::condition::authentication::AuthenticationRule;
 use crate::pdp::policy::condition::network::{ClientAddress, NetworkRule};
+use crate::pdp::policy::condition::schedule::ScheduleRule;
 use crate::pdp::policy::condition::session::SessionRule;
 use crate::pdp::policy::{Access, MethodRule, RoutePolicy};
 use crate::pdp::route::template::TemplateSegment;
@@ -154,6 +157,7 @@ fn compile_route(route: &RouteSchema, syntax: &Syntax, problems: &mut Problems) 
         overrides: overrides(route),
         lockdown: route.requirements.lockdown.as_ref().map(|reason| reason.value.as_str().into()),
         service: route.requirements.service.as_ref().map(|service| service.value.as_str().into()),
+        schedules: route.requirements.schedules.iter().map(compile_schedule).collect(),
         networks: route.requirements.networks.iter().map(compile_networks).collect(),
         session: route.requirements.session.as_ref().map(|session| {
             let SessionSchema { max_age, warn_before } = session.value;
@@ -173,6 +177,10 @@ fn compile_networks(NetworkSchema { allow, deny, client }: &NetworkSchema) -> Ne
             Some((name, trusted_hops)) => ClientAddress::Header { name: name.as_str().into(), trusted_hops: *trusted_hops },
         },
     }
+}
+
+fn compile_schedule(ScheduleSchema { days, from, until, zone }: &ScheduleSchema) -> ScheduleRule {
+    ScheduleRule { days: days.clone(), from: *from, until: *until, zone: zone.clone() }
 }
 
 /// All that groups, a route and a method ask for.

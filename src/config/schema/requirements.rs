@@ -13,6 +13,7 @@ use crate::pdp::route::HostPattern;
 use crate::pdp::tenant::Realm;
 
 use super::route::{self, TenantSchema};
+use super::schedule::{self, ScheduleSchema};
 use super::{DAY, SECOND};
 
 /// `mfa`, `acr`, `max_auth_age`.
@@ -49,6 +50,7 @@ pub(crate) struct Requirements {
     pub session: Option<Located<SessionSchema>>,
     /// Conditions add up: all of them count.
     pub networks: Vec<NetworkSchema>,
+    pub schedules: Vec<ScheduleSchema>,
     pub authentication: Vec<AuthenticationSchema>,
     /// Why nothing passes at the moment. Whatever is inside of something locked is locked.
     pub lockdown: Option<Located<String>>,
@@ -71,6 +73,7 @@ impl Requirements {
             session: map.take("session").and_then(|node| session(&node, problems).map(|session| located(&node).with(session))),
             authentication: authentication(map, problems).into_iter().collect(),
             networks: map.take("networks").and_then(|node| networks(&node, problems)).into_iter().collect(),
+            schedules: map.take("schedule").and_then(|node| schedule::read(&node, problems)).into_iter().collect(),
             lockdown: map.take("lockdown").and_then(|node| node.string(problems)),
             overrides: map.take("override").and_then(|node| node.string(problems)).into_iter().collect(),
         }
@@ -89,6 +92,7 @@ impl Requirements {
             session: merge.one("session", self.session, &outer.session),
             authentication: outer.authentication.iter().cloned().chain(self.authentication).collect(),
             networks: outer.networks.iter().cloned().chain(self.networks).collect(),
+            schedules: outer.schedules.iter().cloned().chain(self.schedules).collect(),
             lockdown: outer.lockdown.clone().or(self.lockdown),
             overrides: outer.overrides.iter().cloned().chain(self.overrides).collect(),
         };

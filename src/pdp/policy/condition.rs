@@ -2,4 +2,5 @@
 
 pub mod authentication;
 pub mod network;
+pub mod schedule;
 pub mod session;

@@ -8,6 +8,8 @@
 //! Two routes that would tie are an error when the table is built, so there is always one answer.
 //! The route found decides alone: a method that it does not list is refused, even if a less specific route lists it.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -27,14 +29,14 @@ use template::TemplateSegment;
 #[derive(Debug, Clone)]
 pub struct RouteTable<P> {
     exact: HashMap<Host, Node<P>, RandomState>,
-    /// The longest suffix first.
-    suffixes: Vec<(Box<str>, Node<P>)>,
+    /// By length and text: the longest suffix first.
+    suffixes: BTreeMap<(Reverse<usize>, Box<str>), Node<P>>,
     any: Node<P>,
 }
 
 impl<P> Default for RouteTable<P> {
     fn default() -> Self {
-        Self { exact: HashMap::default(), suffixes: Vec::new(), any: Node::default() }
+        Self { exact: HashMap::default(), suffixes: BTreeMap::new(), any: Node::default() }
     }
 }
 
@@ -80,19 +82,7 @@ impl<P> RouteTable<P> {
         let root = match host {
             HostPattern::Any => &mut self.any,
             HostPattern::Exact(host) => self.exact.entry(host.clone()).or_default(),
-            HostPattern::Suffix(suffix) => {
-                let at = match self.suffixes.binary_search_by(|(other, _)| by_length_then_text(other, suffix)) {
-                    Ok(at) => at,
-                    Err(at) => {
-                        self.suffixes.insert(at, (suffix.clone(), Node::default()));
-                        at
-                    }
-                };
-                match self.suffixes.get_mut(at) {
-                    Some((_, node)) => node,
-                    None => unreachable!("the entry was found or inserted above"),
-                }
-            }
+            HostPattern::Suffix(suffix) => self.suffixes.entry((Reverse(suffix.len()), suffix.clone())).or_default(),
         };
         root.insert(path.segments(), payload)
     }
@@ -104,7 +94,7 @@ impl<P> RouteTable<P> {
         if let Some(payload) = self.exact.get(host).and_then(|root| root.find(segments)) {
             return Some(RouteMatch { payload, subdomain: None });
         }
-        for (suffix, root) in &self.suffixes {
+        for ((_, suffix), root) in &self.suffixes {
             if let Some(subdomain) = host::subdomain_of(host, suffix)
                 && let Some(payload) = root.find(segments)
             {
@@ -113,10 +103,6 @@ impl<P> RouteTable<P> {
         }
         self.any.find(segments).map(|payload| RouteMatch { payload, subdomain: None })
     }
-}
-
-fn by_length_then_text(left: &str, right: &str) -> std::cmp::Ordering {
-    right.len().cmp(&left.len()).then_with(|| left.cmp(right))
 }
 
 impl<P> Node<P> {

@@ -132,7 +132,7 @@ async fn a_sidecar_that_hangs_lets_nothing_pass_until_it_goes_on() {
     let requests = [Request::get(POST).token(&token::mint_second(json!({}))), Request::get("/blog/health")];
     assert_eq!(mesh.send(&requests[0]).await.status, 200);
     let served = mesh.upstream.served();
-    mesh.sidecar.process.signal("STOP");
+    mesh.sidecar.process.stop().await;
     for request in &requests {
         let answer = mesh.send(request).await;
         assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));

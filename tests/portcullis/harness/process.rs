@@ -89,6 +89,20 @@ impl Process {
         assert!(sent.is_ok_and(|status| status.success()), "SIG{signal} could not be sent to {}", self.name);
     }
 
+    /// Stops it until it is told to continue. The signal reaches one thread after the other, so this waits for all of them.
+    pub async fn stop(&self) {
+        self.signal("STOP");
+        let what = format!("all threads of {} to stop", self.name);
+        wait::until_true(&what, PATIENCE, async || self.thread_states().iter().all(|state| *state == 'T')).await;
+    }
+
+    /// The state of each thread, as `/proc/PID/task/TID/stat` tells it: behind the name in parentheses.
+    fn thread_states(&self) -> Vec<char> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("the threads of a process that is there");
+        let stats = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok());
+        stats.filter_map(|stat| stat.rsplit_once(") ")?.1.chars().next()).collect()
+    }
+
     /// Waits for its end.
     pub async fn ended(&mut self, within: Duration) -> ExitStatus {
         let what = format!("the end of {}", self.name);

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use envoy_types::ext_authz::v3::pb::{CheckRequest, CheckResponse};
+use envoy_types::ext_authz::v3::pb::CheckRequest;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use prost::Message;
@@ -66,20 +66,14 @@ impl AuthorizationServer {
         let (decision, response) = catch_unwind(AssertUnwindSafe(|| {
             let request = CheckRequest::decode(message);
             let request = request.as_ref().map_err(|_| check_request::Malformed).and_then(check_request::access_request);
-            match &request {
-                Ok(request) => {
-                    let decision = pdp::decide(&self.inner.live.view(&version), request, clock::now());
-                    record::log(&id, &decision, Some(request), &version.snapshot.revision);
-                    let response = check_response::encode(&id, &decision, Some(&request.headers), &version.snapshot);
-                    (decision, response)
-                }
-                Err(check_request::Malformed) => {
-                    let decision = Decision::bare(Reason::RequestMalformed);
-                    record::log(&id, &decision, None, &version.snapshot.revision);
-                    let response = check_response::encode(&id, &decision, None, &version.snapshot);
-                    (decision, response)
-                }
-            }
+            let decision = match &request {
+                Ok(request) => pdp::decide(&self.inner.live.view(&version), request, clock::now()),
+                Err(check_request::Malformed) => Decision::bare(Reason::RequestMalformed),
+            };
+            let request = request.as_ref().ok();
+            record::log(&id, &decision, request, &version.snapshot.revision);
+            let response = check_response::encode(&id, &decision, request.map(|request| &request.headers), &version.snapshot);
+            (decision, response)
         }))
         .unwrap_or_else(|_| {
             // One request that breaks something is refused; the process and everybody else's requests live.
@@ -164,17 +158,6 @@ fn unary_response(message: &[u8]) -> http::Response<Body> {
     let mut response = http::Response::new(Body::new(StreamBody::new(tokio_stream::iter(frames))));
     response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/grpc"));
     response
-}
-
-#[doc(hidden)]
-pub use check_response::RETRY_AFTER_SECONDS;
-
-/// Decodes an answer: for tests and tools, never on the way of a request.
-///
-/// # Errors
-/// When the bytes are no `CheckResponse`.
-pub fn decode_response(message: &[u8]) -> Result<CheckResponse, prost::DecodeError> {
-    CheckResponse::decode(message)
 }
 
 #[cfg(test)]

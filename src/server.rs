@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Admin};
 use crate::config::Configuration;
 use crate::ext_authz::AuthorizationServer;
-use crate::pip::config_file::{ConfigWatcher, ReadError};
+use crate::pip::config_file::{self, ConfigWatcher, ReadError};
 use crate::pip::http_client::{HttpClient, Limits};
 use crate::pip::refresh::{Context, Refreshers};
 use crate::state::Live;
@@ -24,6 +24,7 @@ mod reload;
 mod self_test;
 
 use health::Health;
+pub(crate) use reload::source_files;
 
 /// The longest time that checks in flight get to finish in.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -67,9 +68,9 @@ impl From<String> for ServerError {
 /// When the first configuration is not good, an address cannot be bound, or cryptography is broken.
 pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), ServerError> {
     self_test::run()?;
-    let source = reload::read(&config).map_err(ServerError::Read)?;
+    let source = config_file::read(&config).map_err(ServerError::Read)?;
     let Configuration { snapshot, listen, sources, notices } =
-        Configuration::compile(&reload::files(&source)).map_err(ServerError::Configuration)?;
+        Configuration::compile(&source_files(&source)).map_err(ServerError::Configuration)?;
     let other = |error: &dyn std::fmt::Display| ServerError::Other(error.to_string());
 
     // Everything that can fail is done before anything runs.

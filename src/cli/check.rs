@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::config::{Configuration, JwksLocation, Problem, Problems, Source, SourceFeed, SourceFile};
+use crate::config::{Configuration, JwksLocation, Problem, Problems, Source, SourceFeed};
 use crate::pdp::token::key::KeySet;
 use crate::pip::config_file;
+use crate::server::source_files;
 
 pub(super) fn check(path: &Path, as_json: bool) -> ExitCode {
     let result = load(path);
@@ -63,9 +64,7 @@ fn load(path: &Path) -> Result<Configuration, Problems> {
         problems
     };
     let source = config_file::read(path).map_err(|error| as_problem(error.to_string()))?;
-    let files: Vec<SourceFile> =
-        source.files.iter().map(|file| SourceFile { name: file.path.display().to_string(), text: file.text.clone() }).collect();
-    let configuration = Configuration::compile(&files)?;
+    let configuration = Configuration::compile(&source_files(&source))?;
     let mut problems = Problems::default();
     for source in &configuration.sources {
         problems.extend(key_file_problem(source));

@@ -20,7 +20,7 @@ use crate::pdp::request::Headers;
 use crate::pdp::snapshot::Snapshot;
 
 /// `Retry-After` of an answer that could not be decided, in seconds.
-pub const RETRY_AFTER_SECONDS: u32 = 5;
+const RETRY_AFTER_SECONDS: u32 = 5;
 
 /// The header of an answer that says how many seconds are left of the session.
 const SESSION_ENDS_IN: &str = "x-session-ends-in";

@@ -1,4 +1,4 @@
-use envoy_types::ext_authz::v3::pb::HttpResponse;
+use envoy_types::ext_authz::v3::pb::{CheckResponse, HttpResponse};
 use envoy_types::pb::envoy::config::core::v3::{HeaderMap, HeaderValue};
 use envoy_types::pb::envoy::service::auth::v3::AttributeContext;
 use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, Request};
@@ -40,7 +40,7 @@ fn message(http: HttpRequest) -> Vec<u8> {
 
 /// The status code that Envoy looks at, the HTTP status of a denied response, and the reason in the metadata.
 fn answer(message: &[u8]) -> (i32, Option<i32>, String) {
-    let response = decode_response(&server().check(message)).unwrap();
+    let response = CheckResponse::decode(server().check(message)).unwrap();
     let reason = format!("{:?}", response.dynamic_metadata.unwrap().fields["reason"].kind);
     let status = match response.http_response.unwrap() {
         HttpResponse::DeniedResponse(denied) => Some(denied.status.unwrap().code),
@@ -52,7 +52,8 @@ fn answer(message: &[u8]) -> (i32, Option<i32>, String) {
 
 #[test]
 fn a_permit_has_code_zero_and_takes_away_what_a_client_could_have_forged() {
-    let response = decode_response(&server().check(&message(http("/public", &[("x-user-id", "root"), ("x_tenant_id", "acme")])))).unwrap();
+    let response =
+        CheckResponse::decode(server().check(&message(http("/public", &[("x-user-id", "root"), ("x_tenant_id", "acme")])))).unwrap();
     assert_eq!(response.status.unwrap().code, 0);
     let Some(HttpResponse::OkResponse(ok)) = response.http_response else { panic!("not passed") };
     assert!(ok.headers.is_empty());

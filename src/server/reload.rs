@@ -1,13 +1,12 @@
 //! Hot swap of the policy. A configuration that is not good never replaces one that is, and never ends the process.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::config::{Configuration, Listen, Problem, Source, SourceFile};
-use crate::pip::config_file::{self, ConfigEvent, ConfigSource, ConfigWatcher, ReadError};
+use crate::pip::config_file::{ConfigEvent, ConfigSource, ConfigWatcher};
 use crate::pip::refresh::Refreshers;
 use crate::state::Live;
 use crate::telemetry::metrics::{Metrics, RouteCounters};
@@ -16,13 +15,8 @@ use crate::telemetry::metrics::{Metrics, RouteCounters};
 /// refused for want of keys the moment it is in force.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
-/// Reads a configuration from disk.
-pub(super) fn read(path: &Path) -> Result<ConfigSource, ReadError> {
-    config_file::read(path)
-}
-
 /// The files in the form in which they are compiled.
-pub(super) fn files(source: &ConfigSource) -> Vec<SourceFile> {
+pub(crate) fn source_files(source: &ConfigSource) -> Vec<SourceFile> {
     source.files.iter().map(|file| SourceFile { name: file.path.display().to_string(), text: file.text.clone() }).collect()
 }
 
@@ -56,7 +50,7 @@ pub(super) async fn follow(
 }
 
 async fn apply(source: &ConfigSource, live: &Live<RouteCounters>, metrics: &Metrics, refreshers: &mut Refreshers, listen: &Listen) -> bool {
-    let files = files(source);
+    let files = source_files(source);
     // A big configuration takes a moment to compile, which is nothing for a thread that answers checks.
     let compiled = tokio::task::spawn_blocking(move || Configuration::compile(&files)).await;
     let configuration = match compiled {

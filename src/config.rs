@@ -13,7 +13,9 @@ mod schema;
 mod yaml;
 
 pub use problem::{Location, Problem, Problems};
-pub use schema::{GrpcAddress, JwksLocation, JwksSource, Listen, RevocationSource, Source, SourceFeed};
+pub use schema::{
+    DirectorySource, GrpcAddress, JwksLocation, JwksSource, Listen, RevocationSource, Source, SourceFeed, TenantRoleFeed, TenantRoleSource,
+};
 
 /// One file of configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

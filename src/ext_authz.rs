@@ -22,6 +22,7 @@ use tonic::server::{Grpc, NamedService, UnaryService};
 use crate::clock;
 use crate::pdp;
 use crate::pdp::decision::{Decision, Reason};
+use crate::pdp::target::TargetKey;
 use crate::state::Live;
 use crate::telemetry::metrics::{Metrics, RouteCounters};
 
@@ -34,6 +35,8 @@ use codec::BytesCodec;
 
 /// The longest message that is read, in bytes. Envoy's headers are bounded well below it.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024;
+/// How often directories are asked for one check at most: a route names few targets.
+const MAX_QUESTIONS: usize = 8;
 /// The one method.
 const CHECK_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
 
@@ -57,36 +60,57 @@ impl AuthorizationServer {
         Self { inner: Arc::new(Inner { live, metrics, ids: record::DecisionIds::default() }) }
     }
 
-    /// Answers one encoded `CheckRequest` with an encoded `CheckResponse`. It never fails and never waits.
+    /// Answers one encoded `CheckRequest` with an encoded `CheckResponse`. It never fails and never waits: what a directory would have
+    /// to be asked for could not be decided.
     #[must_use]
     pub fn check(&self, message: &[u8]) -> Bytes {
-        let started = Instant::now();
+        self.attempt(message, Instant::now(), Asking::Done).unwrap_or_else(|_| self.refuse(Reason::InternalError))
+    }
+
+    /// The same for a check that a directory has to be asked for, up to its deadline for each question.
+    async fn check_with_targets(self, message: Bytes, mut wanted: TargetKey, started: Instant) -> Bytes {
+        for question in 1..=MAX_QUESTIONS {
+            self.inner.live.targets().ask(wanted).await;
+            let asking = if question == MAX_QUESTIONS { Asking::Done } else { Asking::Possible };
+            match self.attempt(&message, started, asking) {
+                Ok(response) => return response,
+                Err(next) => wanted = next,
+            }
+        }
+        self.refuse(Reason::InternalError)
+    }
+
+    /// Decides a check and answers it, or says what has to be asked first if it may be.
+    fn attempt(&self, message: &[u8], started: Instant, asking: Asking) -> Result<Bytes, TargetKey> {
         let version = self.inner.live.version();
         let id = self.inner.ids.next();
-        let (decision, response) = catch_unwind(AssertUnwindSafe(|| {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
             let request = CheckRequest::decode(message);
             let request = request.as_ref().map_err(|_| check_request::Malformed).and_then(check_request::access_request);
-            let decision = match &request {
+            let mut decision = match &request {
                 Ok(request) => pdp::decide(&self.inner.live.view(&version), request, clock::now()),
                 Err(check_request::Malformed) => Decision::bare(Reason::RequestMalformed),
             };
+            if let (Asking::Possible, Some(wanted)) = (asking, decision.wanted.take()) {
+                return Err(wanted);
+            }
             let request = request.as_ref().ok();
             record::log(&id, &decision, request, &version.snapshot.revision);
             let response = check_response::encode(&id, &decision, request.map(|request| &request.headers), &version.snapshot);
-            (decision, response)
-        }))
-        .unwrap_or_else(|_| {
+            Ok((decision, response))
+        }));
+        let (decision, response) = outcome.unwrap_or_else(|_| {
             // One request that breaks something is refused; the process and everybody else's requests live.
             let decision = Decision::bare(Reason::InternalError);
             tracing::error!(%id, "a check panicked and was refused");
             let response = check_response::encode(&id, &decision, None, &version.snapshot);
-            (decision, response)
-        });
+            Ok((decision, response))
+        })?;
         if let Some(unknown) = decision.unknown_key.clone() {
             self.inner.live.key_is_unknown(unknown);
         }
         self.inner.metrics.decided(&decision, &version.extra, started.elapsed());
-        response.encode_to_vec().into()
+        Ok(response.encode_to_vec().into())
     }
 
     /// Refuses a call whose message could not even be read.
@@ -104,15 +128,43 @@ impl NamedService for AuthorizationServer {
     const NAME: &'static str = "envoy.service.auth.v3.Authorization";
 }
 
+/// Whether a directory may still be asked before a check is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asking {
+    Possible,
+    Done,
+}
+
 /// What tonic's generated code would call.
 struct Check(AuthorizationServer);
 
 impl UnaryService<Bytes> for Check {
     type Response = Bytes;
-    type Future = std::future::Ready<Result<tonic::Response<Bytes>, tonic::Status>>;
+    type Future = Answer;
 
     fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
-        std::future::ready(Ok(tonic::Response::new(self.0.check(request.get_ref()))))
+        let started = Instant::now();
+        match self.0.attempt(request.get_ref(), started, Asking::Possible) {
+            Ok(response) => Answer::Ready(response),
+            Err(wanted) => Answer::Waiting(Box::pin(self.0.clone().check_with_targets(request.into_inner(), wanted, started))),
+        }
+    }
+}
+
+/// An answer: nearly always there at once.
+enum Answer {
+    Ready(Bytes),
+    Waiting(Pin<Box<dyn Future<Output = Bytes> + Send>>),
+}
+
+impl Future for Answer {
+    type Output = Result<tonic::Response<Bytes>, tonic::Status>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Ready(response) => Poll::Ready(Ok(tonic::Response::new(std::mem::take(response)))),
+            Self::Waiting(answer) => answer.as_mut().poll(context).map(|response| Ok(tonic::Response::new(response))),
+        }
     }
 }
 

@@ -1,13 +1,16 @@
 //! The policy decision point: values in, a [`Decision`] out. Nothing here talks to the world, and the time is an argument.
 //!
 //! The checks run in this order, and the first one that fails decides:
-//! canonical request → route → credential → signature and claims → time → revocation → age → session → realm → tenant →
-//! entitlement → permission → authentication → network → schedule.
+//! canonical request → route → credential → signature and claims → time → revocation → age → acting → session → realm → tenant →
+//! entitlement → permission → caller → network → schedule → authentication → target → body → condition.
 
 use std::sync::Arc;
 
+mod active;
+pub mod attribute;
 pub mod credential;
 pub mod decision;
+mod evaluation;
 pub mod obligation;
 pub mod path;
 pub mod permission;
@@ -17,28 +20,31 @@ pub mod request;
 pub mod revocation;
 pub mod role;
 pub mod route;
+pub mod scope;
 pub mod snapshot;
+pub mod target;
 pub mod tenant;
 pub mod time;
 pub mod token;
 
-use credential::{BearerToken, CredentialError};
-use decision::{Decision, Effect, Reason, TokenLookup, UnknownKey};
-use path::{NormalizedPath, QueryValue};
-use policy::condition::authentication::{AuthenticationEvent, StepUp};
-use policy::{Access, MethodRule, RoutePolicy};
+use credential::CredentialError;
+use decision::{Decision, Effect, Reason};
+use evaluation::{Context, Evaluation, Refusal};
+use path::NormalizedPath;
+use policy::condition::authentication::StepUp;
+use policy::{Access, MethodRule, RoutePolicy, TenantBinding, value};
 use principal::Principal;
 use request::{AccessRequest, HeaderValue, Host};
 use revocation::RevocationList;
+use role::TenantRoles;
 use route::RouteMatch;
 use snapshot::Snapshot;
-use tenant::{BoundTenant, TenantBinding, TenantId};
+use target::{TargetFact, TargetKey};
+use tenant::{BoundTenant, TenantId};
 use time::UnixTime;
-use token::cache::{TokenCache, TokenDigest};
-use token::jws::CompactJws;
+use token::cache::TokenCache;
 use token::key::KeySet;
-use token::profile::{IssuerPolicy, SourceId, WhenStale};
-use token::verify::{self, VerifiedToken};
+use token::profile::{IssuerPolicy, SourceId};
 
 /// What is known of an issuer's revocations.
 #[derive(Debug, Clone)]
@@ -57,6 +63,11 @@ pub trait Facts {
     fn keys(&self, source: SourceId) -> Option<Arc<KeySet>>;
     /// The issuer's revocations.
     fn revocations(&self, source: SourceId) -> Revocations;
+    /// The roles that tenants defined for themselves, if they are within their freshness bound.
+    fn tenant_roles(&self, source: SourceId) -> Option<Arc<TenantRoles>>;
+    /// What a directory says of somebody. Where it was not asked yet, the decision says so, and whoever can wait asks and decides
+    /// again.
+    fn target(&self, key: &TargetKey) -> TargetFact;
 }
 
 /// Everything that one decision rests on besides the request and the time.
@@ -89,6 +100,7 @@ enum Permit {
     Allowed,
     Public,
     Anonymous,
+    Answered,
 }
 
 impl From<Permit> for Reason {
@@ -97,6 +109,7 @@ impl From<Permit> for Reason {
             Permit::Allowed => Self::Allowed,
             Permit::Public => Self::Public,
             Permit::Anonymous => Self::Anonymous,
+            Permit::Answered => Self::Answered,
         }
     }
 }
@@ -116,48 +129,90 @@ fn evaluate(view: &View<'_>, request: &AccessRequest<'_>, now: UnixTime, notes: 
     let rule = route.rule(request.method).ok_or(Reason::MethodNotAllowed)?;
     check_upgrade(route, request)?;
 
-    let permit = admit(view, request, now, &found, &path, rule, notes)?;
-    // What asks for nobody in particular counts for everybody, on public routes too.
+    let caller = identify(view, request, now, &found, &path, rule, notes)?;
+    let Caller::Somebody { principal, issuer } = caller else {
+        check_surroundings(route, request, now)?;
+        return Ok(if rule.access == Access::Public { Permit::Public } else { Permit::Anonymous });
+    };
+    let tenant_roles = issuer.tenant_roles.source.and_then(|source| view.facts.tenant_roles(source));
+    let tenant_roles = tenant_roles.as_deref();
+    let evaluation = Evaluation::new(Context { view, request, path: &path, route, principal: &principal, issuer, tenant_roles, now });
+    notes.unknown_roles = evaluation.unknown_roles();
+
+    let permissions = evaluation.check_permissions(&rule.all);
+    notes.scope = permissions.map_err(|refusal| note(refusal, notes))?;
+    check_surroundings(route, request, now)?;
+    evaluation.check_conditions(&rule.all).map_err(|refusal| note(refusal, notes))?;
+    if !rule.any.is_empty() {
+        let scope = evaluation.check_any(&rule.any).map_err(|refusal| note(refusal, notes))?;
+        notes.scope = scope.or(notes.scope.take());
+    }
+    match rule.answer {
+        None => Ok(Permit::Allowed),
+        Some(policy::Answer::Permissions) => {
+            notes.answer = Some(evaluation.permissions());
+            Ok(Permit::Answered)
+        }
+    }
+}
+
+/// Keeps what a refusal says besides its reason.
+fn note(refusal: Refusal, notes: &mut Decision) -> Reason {
+    notes.step_up = refusal.step_up;
+    notes.wanted = refusal.wanted;
+    refusal.reason
+}
+
+/// What asks for nobody in particular counts for everybody, on public routes too.
+fn check_surroundings(route: &RoutePolicy, request: &AccessRequest<'_>, now: UnixTime) -> Result<(), Reason> {
+    if !route.callers.iter().all(|callers| callers.admits(request.peer.principal)) {
+        return Err(Reason::CallerNotAllowed);
+    }
     if !route.networks.iter().all(|network| network.admits(request)) {
         return Err(Reason::NetworkNotAllowed);
     }
     if !route.schedules.iter().all(|schedule| schedule.admits(now)) {
         return Err(Reason::OutsideSchedule);
     }
-    Ok(permit)
+    Ok(())
 }
 
-/// Who is asking, and whether they may.
-fn admit(
-    view: &View<'_>,
+/// Who is asking.
+enum Caller<'v> {
+    /// Nobody in particular, where the route lets anybody.
+    Anybody,
+    /// Somebody, within a session, a realm and a tenant that fit the route.
+    Somebody { principal: Principal, issuer: &'v IssuerPolicy },
+}
+
+fn identify<'v>(
+    view: &View<'v>,
     request: &AccessRequest<'_>,
     now: UnixTime,
     found: &RouteMatch<'_, '_, RoutePolicy>,
     path: &NormalizedPath<'_>,
     rule: &MethodRule,
     notes: &mut Decision,
-) -> Result<Permit, Reason> {
+) -> Result<Caller<'v>, Reason> {
     let route = found.payload;
-    let required = match &rule.access {
-        Access::Public => return Ok(Permit::Public),
-        Access::Optional | Access::Authenticated => &[][..],
-        Access::Permissions(required) => required,
-    };
+    if rule.access == Access::Public {
+        return Ok(Caller::Anybody);
+    }
     let credential = credential::bearer_token(&request.headers).map_err(|error| match error {
         CredentialError::Repeated => Reason::CredentialRepeated,
         CredentialError::Malformed => Reason::CredentialMalformed,
     })?;
     let (token, issuer) = match credential {
-        Some(credential) => active_token(view, credential, now, notes)?,
-        None if rule.access == Access::Optional => return Ok(Permit::Anonymous),
+        Some(credential) => active::active_token(view, credential, now, notes)?,
+        None if rule.access == Access::Optional => return Ok(Caller::Anybody),
         None => return Err(Reason::CredentialMissing),
     };
 
     let claims = token.claims();
-    let roles = &view.snapshot.roles;
-    notes.unknown_roles = roles.unknown(&claims.roles);
     let principal = notes.principal.insert(Principal { token: Arc::clone(&token), acting_in: None });
-
+    if claims.actor.is_some() && !rule.acting {
+        return Err(Reason::ActingNotAllowed);
+    }
     if let Some(session) = &route.session {
         let Some(ongoing) = session.check(claims.authenticated_at, now) else {
             notes.step_up = Some(StepUp { max_age: Some(session.max_age.as_secs()), ..StepUp::default() });
@@ -174,7 +229,7 @@ fn admit(
         BoundTenant::FromToken if claims.tenant.is_some() => {}
         BoundTenant::FromToken => return Err(Reason::TenantMissing),
         BoundTenant::Named(tenant) if claims.tenant.as_ref() == Some(&tenant) => {}
-        BoundTenant::Named(tenant) if roles.cross_tenants(&claims.roles) => {
+        BoundTenant::Named(tenant) if view.snapshot.roles.cross_tenants(&claims.roles) => {
             principal.acting_in = Some(tenant);
             notes.crossed_tenants = true;
         }
@@ -184,20 +239,7 @@ fn admit(
     if route.service.as_ref().is_some_and(|service| !claims.services.contains(service)) {
         return Err(Reason::ServiceNotEntitled);
     }
-    let granted = |permission| claims.permissions.allows(permission) || roles.allow(&claims.roles, permission);
-    if !required.iter().all(granted) {
-        return Err(Reason::PermissionMissing);
-    }
-    let event = AuthenticationEvent {
-        methods: &claims.authentication_methods,
-        class: claims.authentication_class.as_deref(),
-        at: claims.authenticated_at,
-    };
-    if let Err(step_up) = rule.authentication.check(&event, issuer.leeway, now) {
-        notes.step_up = Some(step_up);
-        return Err(Reason::AuthenticationInsufficient);
-    }
-    Ok(Permit::Allowed)
+    Ok(Caller::Somebody { principal: principal.clone(), issuer })
 }
 
 /// Another protocol is judged by what its route says of it, never by what HTTP rules happen to say of the first request.
@@ -212,109 +254,13 @@ fn check_upgrade(route: &RoutePolicy, request: &AccessRequest<'_>) -> Result<(),
     if request.method == "CONNECT" && !route.websocket { Err(Reason::UpgradeNotAllowed) } else { Ok(()) }
 }
 
-/// From a credential to a token that is verified, in date and not revoked.
-fn active_token<'v>(
-    view: &View<'v>,
-    credential: BearerToken<'_>,
-    now: UnixTime,
-    notes: &mut Decision,
-) -> Result<(Arc<VerifiedToken>, &'v IssuerPolicy), Reason> {
-    if credential.as_str().len() > view.snapshot.issuers.longest_token() {
-        return Err(Reason::TokenTooLong);
-    }
-    let digest = TokenDigest::of(credential.as_str());
-    let (token, policy) = match remembered_token(view, digest) {
-        Some(remembered) => {
-            notes.token_lookup = Some(TokenLookup::Hit);
-            remembered
-        }
-        None => {
-            notes.token_lookup = Some(TokenLookup::Miss);
-            verified_token(view, credential, notes)?
-        }
-    };
-    token.check_time(policy, now)?;
-    if notes.token_lookup == Some(TokenLookup::Miss) {
-        view.tokens.insert(digest, Arc::clone(&token), now);
-    }
-    check_revocation(view, policy, &token, notes)?;
-    check_age(view, policy, &token, now)?;
-    Ok((token, policy))
-}
-
-/// A role can ask for younger tokens than their issuer gives. A token that does not say when it was issued is too old.
-fn check_age(view: &View<'_>, policy: &IssuerPolicy, token: &VerifiedToken, now: UnixTime) -> Result<(), Reason> {
-    let claims = token.claims();
-    let Some(limit) = view.snapshot.roles.max_token_age(&claims.roles) else { return Ok(()) };
-    let young = claims.issued_at.is_some_and(|issued_at| now.since(issued_at) <= limit.saturating_add(policy.leeway));
-    if young { Ok(()) } else { Err(Reason::TokenTooOld) }
-}
-
-/// A token that was verified before, if its key and its issuer's policy are still in force.
-fn remembered_token<'v>(view: &View<'v>, digest: TokenDigest) -> Option<(Arc<VerifiedToken>, &'v IssuerPolicy)> {
-    let token = view.tokens.get(digest)?;
-    let in_force = view
-        .snapshot
-        .issuers
-        .by_fingerprint(token.policy())
-        .filter(|policy| view.facts.keys(policy.keys).is_some_and(|keys| token.key_is_in(&keys)));
-    match in_force {
-        Some(policy) => Some((token, policy)),
-        None => {
-            // It is judged as if it had never been seen, which also finds the right reason.
-            view.tokens.forget(digest);
-            None
-        }
-    }
-}
-
-fn verified_token<'v>(
-    view: &View<'v>,
-    credential: BearerToken<'_>,
-    notes: &mut Decision,
-) -> Result<(Arc<VerifiedToken>, &'v IssuerPolicy), Reason> {
-    let jws = CompactJws::parse(credential.as_str()).map_err(|_| Reason::TokenMalformed)?;
-    let policy = verify::claimed_issuer(&jws).and_then(|issuer| view.snapshot.issuers.by_issuer(issuer)).ok_or(Reason::IssuerUnknown)?;
-    if credential.as_str().len() > policy.max_token_bytes {
-        return Err(Reason::TokenTooLong);
-    }
-    let keys = view.facts.keys(policy.keys).ok_or(Reason::KeysUnavailable)?;
-    let token = verify::verify(&jws, policy, &keys).inspect_err(|reason| {
-        if *reason == Reason::KeyUnknown {
-            notes.unknown_key = jws.header.key_id.clone().map(|key_id| UnknownKey { source: policy.keys, key_id });
-        }
-    })?;
-    Ok((Arc::new(token), policy))
-}
-
-fn check_revocation(view: &View<'_>, policy: &IssuerPolicy, token: &VerifiedToken, notes: &mut Decision) -> Result<(), Reason> {
-    let Some(rule) = policy.revocations else { return Ok(()) };
-    let list = match (view.facts.revocations(rule.source), rule.when_stale) {
-        (Revocations::Fresh(list), _) => list,
-        (Revocations::Stale(list), WhenStale::FailOpen) => {
-            notes.used_stale_revocations = true;
-            list
-        }
-        (Revocations::Stale(_), WhenStale::Deny) | (Revocations::Missing, _) => return Err(Reason::RevocationsStale),
-    };
-    if list.revokes(token) { Err(Reason::TokenRevoked) } else { Ok(()) }
-}
-
 /// Which tenant a request is about, as its route says where to look.
 fn bound_tenant(found: &RouteMatch<'_, '_, RoutePolicy>, path: &NormalizedPath<'_>, request: &AccessRequest<'_>) -> BoundTenant {
     let named = |text: Option<&str>| text.and_then(TenantId::parse).map_or(BoundTenant::Unclear, BoundTenant::Named);
     match &found.payload.tenant {
         TenantBinding::None => BoundTenant::Unbound,
         TenantBinding::Token => BoundTenant::FromToken,
-        TenantBinding::Path(position) => named(path.segments().get(*position).map(AsRef::as_ref)),
-        TenantBinding::Header(name) => match request.headers.single_in_any_spelling(name) {
-            HeaderValue::One(value) => named(std::str::from_utf8(value).ok()),
-            HeaderValue::Absent | HeaderValue::Several => BoundTenant::Unclear,
-        },
-        TenantBinding::Query(name) => match path::query_value(path.query(), name) {
-            QueryValue::One(value) => named(Some(&value)),
-            QueryValue::Absent | QueryValue::Ambiguous => BoundTenant::Unclear,
-        },
+        TenantBinding::Request(place) => named(value::find(place, path, request).as_deref()),
         TenantBinding::Subdomain => named(found.subdomain.filter(|labels| !labels.contains('.'))),
     }
 }

@@ -1,7 +1,17 @@
 //! Policy information points: what the sidecar pulls in the background, so that no request ever waits for it.
 
 pub mod config_file;
+pub mod directory;
 pub mod http_client;
 pub mod jwks;
 pub mod refresh;
 pub mod revocation;
+pub mod tenant_roles;
+
+/// What a request for something that is not public carries: the token in a file, which may be replaced at any time.
+async fn bearer(file: Option<&std::path::Path>) -> Result<Option<String>, String> {
+    let Some(file) = file else { return Ok(None) };
+    let text = tokio::fs::read_to_string(file).await.map_err(|error| format!("{}: {error}", file.display()))?;
+    let token = text.trim();
+    if token.is_empty() { Err(format!("{}: there is no token in it", file.display())) } else { Ok(Some(format!("Bearer {token}"))) }
+}

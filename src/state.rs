@@ -13,15 +13,19 @@ use moka::sync::Cache;
 
 use crate::pdp::decision::UnknownKey;
 use crate::pdp::revocation::RevocationList;
+use crate::pdp::role::TenantRoles;
 use crate::pdp::snapshot::Snapshot;
+use crate::pdp::target::{TargetFact, TargetKey};
 use crate::pdp::token::cache::TokenCache;
 use crate::pdp::token::key::KeySet;
 use crate::pdp::token::profile::{SourceId, WhenStale};
 use crate::pdp::{Facts, Revocations, View};
 
 mod refetch;
+pub mod targets;
 
 pub use refetch::RefetchRequests;
+use targets::Targets;
 
 /// How much memory verified tokens may take, in bytes.
 const TOKEN_CACHE_BYTES: u64 = 64 * 1024 * 1024;
@@ -77,6 +81,8 @@ pub struct Live<X> {
     revocations: Cache<SourceId, Pulled<RevocationList>>,
     /// The last list of each source, however old: for `when_stale: fail_open`, and for nothing else.
     last_revocations: Cache<SourceId, Pulled<RevocationList>>,
+    tenant_roles: Cache<SourceId, Pulled<TenantRoles>>,
+    targets: Targets,
     tokens: TokenCache,
     refetch: RefetchRequests,
 }
@@ -101,6 +107,8 @@ impl<X> Live<X> {
             keys: Cache::builder().expire_after(FreshnessBound).build(),
             revocations: Cache::builder().expire_after(FreshnessBound).build(),
             last_revocations: Cache::builder().build(),
+            tenant_roles: Cache::builder().expire_after(FreshnessBound).build(),
+            targets: Targets::default(),
             tokens: TokenCache::new(TOKEN_CACHE_BYTES),
             refetch: RefetchRequests::default(),
         }
@@ -139,11 +147,18 @@ impl<X> Live<X> {
         self.revocations.insert(source, pulled);
     }
 
+    /// Publishes the roles that tenants defined, which their source confirmed at this moment.
+    pub fn publish_tenant_roles(&self, source: SourceId, roles: Arc<TenantRoles>, confirmed: Instant, good_for: Duration) {
+        self.tenant_roles.insert(source, Pulled { data: roles, confirmed, good_for });
+    }
+
     /// Forgets what was pulled from a source that is no longer configured.
     pub fn forget(&self, source: SourceId) {
         self.keys.invalidate(&source);
         self.revocations.invalidate(&source);
         self.last_revocations.invalidate(&source);
+        self.tenant_roles.invalidate(&source);
+        self.targets.forget(source);
     }
 
     /// The keys of a source and their age, for dumps and metrics.
@@ -161,7 +176,13 @@ impl<X> Live<X> {
     /// Whether a source has answered and what it said is within its bound.
     #[must_use]
     pub fn has_fresh(&self, source: SourceId) -> bool {
-        self.keys.contains_key(&source) || self.revocations.contains_key(&source)
+        self.keys.contains_key(&source) || self.revocations.contains_key(&source) || self.tenant_roles.contains_key(&source)
+    }
+
+    /// What directories said, and the questions to them.
+    #[must_use]
+    pub fn targets(&self) -> &Targets {
+        &self.targets
     }
 
     /// The verified tokens.
@@ -217,6 +238,14 @@ impl<X: Send + Sync> Facts for Live<X> {
                 None => Revocations::Missing,
             },
         }
+    }
+
+    fn tenant_roles(&self, source: SourceId) -> Option<Arc<TenantRoles>> {
+        self.tenant_roles.get(&source).map(|pulled| pulled.data)
+    }
+
+    fn target(&self, key: &TargetKey) -> TargetFact {
+        self.targets.get(key)
     }
 }
 

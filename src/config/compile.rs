@@ -5,28 +5,34 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 
 use super::problem::{Problem, Problems};
-use super::schema::{PermissionsSchema, Schema};
-use super::yaml::Located;
+use super::schema::{DirectorySource, Schema, Source, SourceFeed};
 use super::{Configuration, SourceFile};
-use crate::pdp::permission::PermissionSyntax;
 use crate::pdp::snapshot::{IssuerTable, Snapshot};
+use crate::pdp::token::profile::SourceId;
 
 mod headers;
 mod issuers;
+mod permissions;
+mod requirement;
 mod roles;
 mod routes;
 
+use permissions::Vocabulary;
+
 pub(super) fn compile(schema: Schema, files: &[SourceFile], problems: &mut Problems) -> Option<Configuration> {
-    let Schema { listen, challenge_realm, issuers, unreadable_issuers, permissions, permission_sets, roles, headers, routes } = schema;
-    let syntax = Syntax::new(permissions);
-    let roles = roles::compile(permission_sets, roles, &syntax, problems);
+    let Schema { listen, challenge_realm, issuers, unreadable_issuers, permissions, permission_sets, roles, headers, directory, routes } =
+        schema;
+    let vocabulary = Vocabulary::new(permissions, &issuers, problems);
+    let roles = roles::compile(permission_sets, roles, &vocabulary, problems);
     let identity_headers = headers::compile(headers, problems);
     if !unreadable_issuers {
         routes::check_satisfiable(&routes, &issuers, problems);
     }
     let notices = routes::notices(&routes);
-    let (routes, route_names) = routes::compile(routes, &syntax, problems);
-    let (issuers, sources) = issuers::compile(issuers, &syntax, problems);
+    let (directory, directory_source) = directory.map(|directory| directory_of(directory.value)).unzip();
+    let routes::Compiled { table, names: route_names, permissions } = routes::compile(routes, &vocabulary, directory.is_some(), problems);
+    let (issuers, mut sources) = issuers::compile(issuers, &vocabulary, problems);
+    sources.extend(directory_source);
     if route_names.is_empty() && problems.is_empty() {
         let message = "there are no routes, so every request would be refused; add at least one under 'routes'".to_string();
         problems.push(Problem { location: None, key: String::new(), message });
@@ -35,12 +41,20 @@ pub(super) fn compile(schema: Schema, files: &[SourceFile], problems: &mut Probl
         revision: revision(files),
         issuers: IssuerTable::new(issuers),
         roles,
-        routes,
+        routes: table,
         route_names,
+        permissions,
+        directory,
         identity_headers,
         challenge_realm: challenge_realm.map_or_else(|| "service".into(), |realm| realm.value.into()),
     };
     Some(Configuration { snapshot, listen: listen.map(|listen| listen.value).unwrap_or_default(), sources, notices })
+}
+
+/// A directory is a source like others, and belongs to no issuer.
+fn directory_of(source: DirectorySource) -> (SourceId, Arc<Source>) {
+    let id = SourceId(short_digest(&format!("directory {source:?}")));
+    (id, Arc::new(Source { id, issuer: "directory".into(), feed: SourceFeed::Directory(source) }))
 }
 
 fn sha256(parts: &[&[u8]]) -> digest::Digest {
@@ -61,44 +75,4 @@ fn revision(files: &[SourceFile]) -> Arc<str> {
 
 fn short_digest(text: &str) -> u128 {
     sha256(&[text.as_bytes()]).as_ref().iter().take(16).fold(0, |value, byte| value << 8 | u128::from(*byte))
-}
-
-/// The permission syntax, or why there is none.
-enum Syntax {
-    Absent,
-    Broken,
-    Known(Arc<PermissionSyntax>),
-}
-
-impl Syntax {
-    fn new(schema: PermissionsSchema) -> Self {
-        match schema {
-            PermissionsSchema::Absent => Self::Absent,
-            PermissionsSchema::Broken => Self::Broken,
-            PermissionsSchema::Read(syntax) => Self::Known(Arc::new(syntax.value)),
-        }
-    }
-
-    /// The syntax for a permission that is written here. A broken one has been reported already.
-    fn for_use<T>(&self, user: &Located<T>, problems: &mut Problems) -> Option<&PermissionSyntax> {
-        match self {
-            Self::Known(syntax) => Some(syntax),
-            Self::Broken => None,
-            Self::Absent => {
-                user.problem(
-                    problems,
-                    "permissions are used and their syntax is not given; write 'permissions: { syntax: \"service:resource.action\" }'",
-                );
-                None
-            }
-        }
-    }
-
-    /// The syntax for reading tokens; where no permission is used, any will do.
-    fn for_tokens(&self) -> Arc<PermissionSyntax> {
-        match self {
-            Self::Known(syntax) => Arc::clone(syntax),
-            Self::Absent | Self::Broken => Arc::default(),
-        }
-    }
 }

@@ -9,19 +9,29 @@ use super::SourceFile;
 use super::problem::Problems;
 use super::yaml::{self, Located, Node};
 use crate::pdp::obligation::IdentityField;
-use crate::pdp::permission::PermissionSyntax;
 
+mod directory;
 mod group;
 mod issuer;
+mod permissions;
+mod place;
+mod requirement;
 mod requirements;
+mod role;
 mod route;
 mod schedule;
 
 use group::Surroundings;
 pub(super) use issuer::IssuerSchema;
-pub use issuer::{JwksLocation, JwksSource, RevocationSource, Source, SourceFeed};
+pub use issuer::{JwksLocation, JwksSource, RevocationSource, Source, SourceFeed, TenantRoleFeed};
+pub(super) use issuer::{ATTRIBUTE_NAMES, is_attribute_name};
+pub use directory::{DirectorySource, TenantRoleSource};
+pub(super) use permissions::{PermissionSetSchema, PermissionsSchema, RungSchema, SyntaxSchema};
+pub(super) use place::{PlaceSchema, RevealedSchema};
+pub(super) use requirement::{AccessSchema, AnswerSchema, MethodSchema, RequirementSchema, ScopeSchema};
 pub(super) use requirements::{AuthenticationSchema, NetworkSchema, SessionSchema};
-pub(super) use route::{AccessSchema, RouteSchema, TenantSchema};
+pub(super) use role::{ManagesSchema, RoleSchema};
+pub(super) use route::{RouteSchema, TenantSchema};
 pub(super) use schedule::ScheduleSchema;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -39,33 +49,8 @@ pub(super) struct Schema {
     pub permission_sets: Vec<PermissionSetSchema>,
     pub roles: Vec<RoleSchema>,
     pub headers: Option<Located<HeadersSchema>>,
+    pub directory: Option<Located<DirectorySource>>,
     pub routes: Vec<RouteSchema>,
-}
-
-/// `permissions`: whether it was there, and its syntax if that could be read.
-#[derive(Debug, Default)]
-pub(super) enum PermissionsSchema {
-    #[default]
-    Absent,
-    Broken,
-    Read(Located<PermissionSyntax>),
-}
-
-/// A named set of permissions, for roles to be composed of.
-#[derive(Debug)]
-pub(super) struct PermissionSetSchema {
-    pub name: Located<String>,
-    pub permissions: Vec<Located<String>>,
-}
-
-#[derive(Debug)]
-pub(super) struct RoleSchema {
-    pub name: Located<String>,
-    pub permissions: Vec<Located<String>>,
-    pub sets: Vec<Located<String>>,
-    pub includes: Vec<Located<String>>,
-    pub crosses_tenants: bool,
-    pub max_token_age: Option<Duration>,
 }
 
 #[derive(Debug, Default)]
@@ -166,16 +151,19 @@ fn read_document(root: &Node<'_>, schema: &mut Schema, problems: &mut Problems) 
         }
     }
     if let Some(node) = map.take("permissions") {
-        read_permissions(&node, schema, problems);
+        permissions::read(&node, schema, problems);
     }
     if let Some(node) = map.take("roles") {
         for (name, role) in node.entries(problems).unwrap_or_default() {
-            schema.roles.extend(role_schema(name, &role, problems));
+            schema.roles.extend(role::read(name, &role, problems));
         }
     }
     if let Some(node) = map.take("headers") {
         let headers = headers(&node, problems).map(|headers| node.locate(headers));
         once(&mut schema.headers, headers, problems);
+    }
+    if let Some(node) = map.take("directory") {
+        once(&mut schema.directory, directory::read(&node, problems), problems);
     }
     if let Some(node) = map.take("routes") {
         for route in node.items(problems).unwrap_or_default() {
@@ -234,55 +222,6 @@ fn challenge_realm(node: &Node<'_>, problems: &mut Problems) -> Option<Located<S
             Err("a realm is at most 128 visible ASCII characters without '\"' and '\\'")
         }
     })
-}
-
-fn read_permissions(node: &Node<'_>, schema: &mut Schema, problems: &mut Problems) {
-    if let PermissionsSchema::Read(first) = &schema.permissions {
-        node.problem(problems, format!("this is there already, at {}; keep one of them", first.location));
-        return;
-    }
-    schema.permissions = PermissionsSchema::Broken;
-    let Some(mut map) = node.map(problems) else { return };
-    let syntax = map
-        .require(problems, "syntax", "how permissions are written, such as 'service:resource.action'")
-        .and_then(|node| node.string(problems))
-        .and_then(|text| {
-            text.convert(problems, |text| {
-                PermissionSyntax::parse(&text).map_err(|error| {
-                    format!(
-                        "'{text}' is no permission syntax: {error}. Write the names of the segments with ':' or '.' between them, such as \
-                         'service:resource.action', 'resource:action:scope', or 'name'"
-                    )
-                })
-            })
-        });
-    if let Some(syntax) = syntax {
-        schema.permissions = PermissionsSchema::Read(syntax);
-    }
-    if let Some(node) = map.take("sets") {
-        for (name, set) in node.entries(problems).unwrap_or_default() {
-            let permissions = set.strings(problems).unwrap_or_default();
-            schema.permission_sets.push(PermissionSetSchema { name, permissions });
-        }
-    }
-    map.finish(problems);
-}
-
-fn role_schema(name: Located<String>, node: &Node<'_>, problems: &mut Problems) -> Option<RoleSchema> {
-    let mut map = node.map(problems)?;
-    let mut list = |name, problems: &mut Problems| map.take(name).map(|node| node.strings(problems).unwrap_or_default());
-    let lists = [list("permissions", problems), list("sets", problems), list("includes", problems)];
-    if lists.iter().all(Option::is_none) {
-        node.problem(
-            problems,
-            "'permissions' is missing: what the role may do; '[]' for nothing. 'sets' and 'includes' give permissions too",
-        );
-    }
-    let [permissions, sets, includes] = lists.map(Option::unwrap_or_default);
-    let crosses_tenants = map.take("crosses_tenants").and_then(|node| node.bool(problems)).unwrap_or(false);
-    let max_token_age = map.take("max_token_age").and_then(|node| node.duration(problems, SECOND..=10 * DAY));
-    map.finish(problems);
-    Some(RoleSchema { name, permissions, sets, includes, crosses_tenants, max_token_age })
 }
 
 fn headers(node: &Node<'_>, problems: &mut Problems) -> Option<HeadersSchema> {

@@ -276,6 +276,11 @@ impl<'y> Map<'y> {
         Some(self.entries.remove(at).1)
     }
 
+    /// Whether a key is there and was not taken yet.
+    pub fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|(key, _)| key.value == name)
+    }
+
     pub fn require(&mut self, problems: &mut Problems, name: &'static str, what: &str) -> Option<Node<'y>> {
         let found = self.take(name);
         if found.is_none() {

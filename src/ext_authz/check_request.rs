@@ -4,7 +4,7 @@ use envoy_types::ext_authz::v3::pb::CheckRequest;
 use envoy_types::pb::envoy::config::core::v3::address::Address;
 use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, Peer as PbPeer};
 
-use crate::pdp::request::{AccessRequest, Headers, Peer};
+use crate::pdp::request::{AccessRequest, HeaderValue, Headers, Peer, RequestBody};
 
 /// The message holds no HTTP request that could be judged. Envoy's network filter (TCP) sends such messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,13 +17,28 @@ pub(super) fn access_request(message: &CheckRequest) -> Result<AccessRequest<'_>
     if http.method.is_empty() {
         return Err(Malformed);
     }
+    let headers = headers(http)?;
     Ok(AccessRequest {
         method: &http.method,
         target: &http.path,
         authority: &http.host,
-        headers: headers(http)?,
+        body: body(http, &headers),
+        headers,
         peer: attributes.source.as_ref().map(peer).unwrap_or_default(),
     })
+}
+
+/// The header in which Envoy says whether it sent only a part of the body. It is not the client's: Envoy takes that away.
+const PARTIAL_BODY: &str = "x-envoy-auth-partial-body";
+
+/// Envoy sends `raw_body` (with `pack_as_bytes`) or `body`, in which each byte that is not UTF-8 has become `!`: another text than the
+/// one that the service behind reads.
+fn body<'r>(http: &'r HttpRequest, headers: &Headers<'_>) -> RequestBody<'r> {
+    match headers.single(PARTIAL_BODY) {
+        HeaderValue::Absent if http.raw_body.is_empty() && http.body.is_empty() => RequestBody::NotSent,
+        HeaderValue::One(b"false") if !http.raw_body.is_empty() && http.body.is_empty() => RequestBody::Whole(&http.raw_body),
+        _ => RequestBody::Incomplete,
+    }
 }
 
 /// Envoy sends `headers` (duplicates joined) or, with `encode_raw_headers`, `header_map` (as they came). Both at once would

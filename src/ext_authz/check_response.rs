@@ -13,7 +13,7 @@ use envoy_types::pb::google::protobuf::value::Kind;
 use envoy_types::pb::google::protobuf::{BoolValue, Struct, Value};
 use envoy_types::pb::google::rpc::Status;
 
-use crate::pdp::decision::{AnswerKind, Decision, Effect};
+use crate::pdp::decision::{AnswerKind, Decision, Effect, Granted};
 use crate::pdp::obligation;
 use crate::pdp::policy::condition::authentication::StepUp;
 use crate::pdp::request::Headers;
@@ -48,7 +48,7 @@ fn refusal(kind: AnswerKind) -> Refusal {
         AnswerKind::StepUp => (401, "Unauthorized", UNAUTHENTICATED, Some("insufficient_user_authentication")),
         AnswerKind::Forbidden => (403, "Forbidden", PERMISSION_DENIED, Some("insufficient_scope")),
         // A refusal that claims to be a pass is a mistake of ours, and closed.
-        AnswerKind::Unavailable | AnswerKind::Pass => (503, "Service Unavailable", UNAVAILABLE, None),
+        AnswerKind::Unavailable | AnswerKind::Pass | AnswerKind::Answer => (503, "Service Unavailable", UNAVAILABLE, None),
     };
     Refusal { status, title, code, challenge }
 }
@@ -56,6 +56,14 @@ fn refusal(kind: AnswerKind) -> Refusal {
 /// Encodes a decision. `sent` are the headers that the client sent.
 pub(super) fn encode(id: &str, decision: &Decision, sent: Option<&Headers<'_>>, snapshot: &Snapshot) -> CheckResponse {
     let metadata = Some(dynamic_metadata(id, decision, &snapshot.revision));
+    if let (Effect::Permit, Some(granted)) = (decision.effect(), &decision.answer) {
+        return CheckResponse {
+            // Any other code than 0 keeps the request from the service.
+            status: Some(Status { code: PERMISSION_DENIED, ..Status::default() }),
+            http_response: Some(HttpResponse::DeniedResponse(answered(decision, granted))),
+            dynamic_metadata: metadata,
+        };
+    }
     match (decision.effect(), sent) {
         (Effect::Permit, Some(sent)) => CheckResponse {
             status: Some(Status { code: 0, ..Status::default() }),
@@ -88,14 +96,40 @@ fn passed(decision: &Decision, sent: &Headers<'_>, snapshot: &Snapshot) -> OkHtt
     let obligations = obligation::obligations(&snapshot.identity_headers, decision, sent);
     OkHttpResponse {
         headers: obligations.set.iter().map(|(name, value)| header(name, *value)).collect(),
-        response_headers_to_add: decision
-            .session_ends_in
-            .map(|left| header(SESSION_ENDS_IN, left.as_secs().to_string()))
-            .into_iter()
-            .collect(),
+        response_headers_to_add: session_ends_in(decision).into_iter().collect(),
         headers_to_remove: obligations.remove.iter().map(|name| (*name).to_string()).collect(),
         ..OkHttpResponse::default()
     }
+}
+
+/// An answer of our own: what the caller may do. Envoy sends it as it would send a refusal, with the status that it has.
+fn answered(decision: &Decision, granted: &[Granted]) -> DeniedHttpResponse {
+    let principal = decision.principal.as_ref();
+    let permissions: Vec<serde_json::Value> = granted
+        .iter()
+        .map(|granted| {
+            let mut entry = serde_json::json!({ "permission": &*granted.permission });
+            if let Some(scope) = &granted.scope {
+                entry["scope"] = (**scope).into();
+            }
+            for (name, value) in granted.boundary.iter() {
+                entry["boundary"][name] = value.into();
+            }
+            entry
+        })
+        .collect();
+    let body = serde_json::json!({
+        "subject": principal.map(|principal| &*principal.token().claims().subject),
+        "tenant": principal.and_then(|principal| principal.tenant()).map(|tenant| tenant.as_str()),
+        "permissions": permissions,
+    });
+    let mut headers = vec![header("content-type", "application/json"), header("cache-control", "no-store")];
+    headers.extend(session_ends_in(decision));
+    DeniedHttpResponse { status: Some(HttpStatus { code: 200 }), headers, body: body.to_string() }
+}
+
+fn session_ends_in(decision: &Decision) -> Option<HeaderValueOption> {
+    decision.session_ends_in.map(|left| header(SESSION_ENDS_IN, left.as_secs().to_string()))
 }
 
 /// A denied response (RFC 9457), whose headers Envoy sends as they are.

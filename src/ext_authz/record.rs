@@ -49,18 +49,21 @@ pub(super) fn log(id: &str, decision: &Decision, request: Option<&AccessRequest<
                 peer = ?request.map_or("-", |request| request.peer.address),
                 issuer = decision.principal.as_ref().map(|p| &*p.token().claims().issuer),
                 subject = decision.principal.as_ref().map(|p| &*p.token().claims().subject),
+                actor = decision.principal.as_ref().and_then(|p| p.token().claims().actor.as_ref()).map(|actor| &*actor.subject),
                 tenant = decision.principal.as_ref().and_then(|p| p.tenant()).map(|tenant| tenant.as_str()),
                 kid = decision.principal.as_ref().and_then(|p| p.token().key_id()),
                 overrides = decision.overrides.as_deref(),
                 lockdown = decision.lockdown.as_deref(),
+                scope = decision.scope.as_deref(),
                 crossed_tenants = decision.crossed_tenants,
                 used_stale_revocations = decision.used_stale_revocations,
                 revision,
             )
         };
     }
+    let acted = decision.principal.as_ref().is_some_and(|principal| principal.token().claims().actor.is_some());
     match decision.effect() {
-        Effect::Permit if decision.crossed_tenants => record!(INFO),
+        Effect::Permit if decision.crossed_tenants || acted => record!(INFO),
         Effect::Permit => record!(DEBUG),
         Effect::Deny => record!(INFO),
         Effect::Indeterminate => record!(WARN),

@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::attribute::Attributes;
 use super::policy::condition::authentication::StepUp;
 use super::principal::Principal;
+use super::target::TargetKey;
 use super::token::profile::SourceId;
 
 /// The three outcomes of XACML 3.0 section 7.2 that there are here. Only the first one opens.
@@ -36,6 +38,8 @@ impl Effect {
 pub enum AnswerKind {
     /// The request goes on.
     Pass,
+    /// The request was good, and here is what it asked for.
+    Answer,
     /// The request itself is not well-formed.
     BadRequest,
     /// A credential is there and is not one (RFC 6750 `invalid_request`).
@@ -90,6 +94,8 @@ reasons! {
     Public = "public", Permit, Pass;
     /// The route takes anonymous requests, and this one had no credential.
     Anonymous = "anonymous", Permit, Pass;
+    /// All checks passed, and Portcullis answers by itself.
+    Answered = "answered", Permit, Answer;
 
     /// The PEP's message is not a request that could be judged.
     RequestMalformed = "request_malformed", Deny, BadRequest;
@@ -151,6 +157,8 @@ reasons! {
     TokenRevoked = "token_revoked", Deny, InvalidToken;
     /// One of the token's roles asks for a younger one.
     TokenTooOld = "token_too_old", Deny, InvalidToken;
+    /// Somebody acts on behalf of somebody else who may not, for whom nobody may, or on a route that does not let them.
+    ActingNotAllowed = "acting_not_allowed", Deny, Forbidden;
 
     /// The session has lasted as long as the route lets it.
     SessionExpired = "session_expired", Deny, StepUp;
@@ -166,13 +174,29 @@ reasons! {
     ServiceNotEntitled = "service_not_entitled", Deny, Forbidden;
     /// None of the grants covers the permission.
     PermissionMissing = "permission_missing", Deny, Forbidden;
+    /// The permission is granted in a narrower scope, or by a role of another boundary, than the request needs.
+    ScopeInsufficient = "scope_insufficient", Deny, Forbidden;
+    /// None of the grants that are known covers the permission, and the tenant's own roles are too old or were never fetched.
+    RolesUnavailable = "roles_unavailable", Indeterminate, Unavailable;
 
-    /// The route asks for a stronger or a more recent authentication.
-    AuthenticationInsufficient = "authentication_insufficient", Deny, StepUp;
+    /// The workload that calls is not known, or not one that may.
+    CallerNotAllowed = "caller_not_allowed", Deny, Forbidden;
     /// The client's address is not known or not one that may.
     NetworkNotAllowed = "network_not_allowed", Deny, Forbidden;
     /// It is not the time at which the route is open.
     OutsideSchedule = "outside_schedule", Deny, Forbidden;
+    /// The route asks for a stronger or a more recent authentication.
+    AuthenticationInsufficient = "authentication_insufficient", Deny, StepUp;
+    /// The request does not say clearly whom it is about.
+    TargetUnclear = "target_unclear", Deny, Forbidden;
+    /// The directory does not know whom it is about.
+    TargetUnknown = "target_unknown", Deny, Forbidden;
+    /// The directory did not say, or said something that cannot be.
+    TargetUnavailable = "target_unavailable", Indeterminate, Unavailable;
+    /// It is about somebody whom the caller does not manage.
+    TargetNotManaged = "target_not_managed", Deny, Forbidden;
+    /// It is about somebody else than the caller.
+    TargetNotSelf = "target_not_self", Deny, Forbidden;
     /// There is no time or place left to decide in.
     Overloaded = "overloaded", Indeterminate, Unavailable;
     /// Something broke on our side.
@@ -203,6 +227,17 @@ pub enum TokenLookup {
     Miss,
 }
 
+/// A permission that somebody has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Granted {
+    /// The permission as routes ask for it.
+    pub permission: Arc<str>,
+    /// In which scope at the widest; `None`: permissions have no scopes.
+    pub scope: Option<Arc<str>>,
+    /// Only where what the request is about has these attributes; empty: everywhere.
+    pub boundary: Attributes,
+}
+
 /// A decision with everything that explains it.
 #[derive(Debug, Clone)]
 pub struct Decision {
@@ -224,6 +259,12 @@ pub struct Decision {
     pub unknown_roles: usize,
     /// Whether the token was remembered, if there was one to look for.
     pub token_lookup: Option<TokenLookup>,
+    /// The scope in which the request was let through, where permissions have scopes.
+    pub scope: Option<Arc<str>>,
+    /// What Portcullis answers by itself: the permissions that the caller has.
+    pub answer: Option<Vec<Granted>>,
+    /// A directory has to be asked before this can be decided.
+    pub wanted: Option<TargetKey>,
     /// What the client has to do better, where that is the answer.
     pub step_up: Option<StepUp>,
     /// The session ends soon: in how long.
@@ -246,6 +287,9 @@ impl Decision {
             used_stale_revocations: false,
             unknown_roles: 0,
             token_lookup: None,
+            scope: None,
+            answer: None,
+            wanted: None,
             step_up: None,
             session_ends_in: None,
             unknown_key: None,

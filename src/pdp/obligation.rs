@@ -42,19 +42,25 @@ pub enum IdentityField {
     Permissions,
     /// The session.
     Session,
-    /// The granted scope.
+    /// The scope in which the request was let through.
     Scope,
+    /// The subject's attributes as `name=value`, joined by commas.
+    Attributes,
+    /// Who acts on the subject's behalf.
+    Actor,
 }
 
 impl IdentityField {
     /// All fields with the names that their headers have by default.
-    pub const ALL: [(Self, &'static str, &'static str); 6] = [
+    pub const ALL: [(Self, &'static str, &'static str); 8] = [
         (Self::User, "user", "x-user-id"),
         (Self::Tenant, "tenant", "x-tenant-id"),
         (Self::Roles, "roles", "x-user-roles"),
         (Self::Permissions, "permissions", "x-user-permissions"),
         (Self::Session, "session", "x-session-id"),
         (Self::Scope, "scope", "x-user-scope"),
+        (Self::Attributes, "attributes", "x-user-attributes"),
+        (Self::Actor, "actor", "x-actor-id"),
     ];
 }
 
@@ -130,7 +136,11 @@ fn value_of(field: IdentityField, decision: &Decision) -> Option<&str> {
         IdentityField::Roles => &*claims.roles_text,
         IdentityField::Permissions => &*claims.permissions_text,
         IdentityField::Session => claims.session.as_deref()?,
-        IdentityField::Scope => return None,
+        IdentityField::Scope => decision.scope.as_deref()?,
+        // They are those of the token's own tenant.
+        IdentityField::Attributes if principal.is_at_home() => &*claims.attributes_text,
+        IdentityField::Attributes => return None,
+        IdentityField::Actor => &*claims.actor.as_ref()?.subject,
     };
     (!value.is_empty()).then_some(value)
 }

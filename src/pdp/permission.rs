@@ -146,6 +146,31 @@ impl PermissionSyntax {
         Ok(Permission { text: text.into(), segments: segments.iter().map(|s| Box::from(*s)).collect() })
     }
 
+    /// Reads a permission that a route requires without its last segment, which is `scope`: a literal, or `*`, which only a grant that
+    /// ends in `*` covers.
+    ///
+    /// # Errors
+    /// Wildcards, odd characters, or another shape than this syntax has without its last segment.
+    pub fn required_in_scope(&self, text: &str, scope: &str) -> Result<Permission, PermissionError> {
+        let (segments, separators) = split(text)?;
+        if segments.contains(&"*") {
+            return Err(PermissionError::WildcardNotAllowed);
+        }
+        segments.iter().try_for_each(|segment| check_literal(segment))?;
+        let Some((last, first)) = self.separators.split_last() else { return Err(self.wrong_shape()) };
+        if *separators != *first {
+            return Err(PermissionError::WrongShape(self.without_scope().into()));
+        }
+        let text = format!("{text}{}{scope}", char::from(*last));
+        Ok(Permission { text: text.into(), segments: segments.iter().chain([&scope]).map(|s| Box::from(*s)).collect() })
+    }
+
+    /// The syntax without its last segment, as it would be written.
+    #[must_use]
+    pub fn without_scope(&self) -> &str {
+        self.text.rsplit_once([':', '.']).map_or("", |(before, _)| before)
+    }
+
     /// Reads a grant, in which `*` is a wildcard if `wildcards` says so and an odd character otherwise.
     ///
     /// # Errors

@@ -5,14 +5,18 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 pub mod condition;
+pub mod requirement;
+pub mod value;
 
-use condition::authentication::AuthenticationRule;
+use condition::caller::CallerRule;
 use condition::network::NetworkRule;
 use condition::schedule::ScheduleRule;
 use condition::session::SessionRule;
 
-use super::permission::Permission;
-use super::tenant::{Realm, TenantBinding};
+use requirement::Requirement;
+use value::RequestValue;
+
+use super::tenant::Realm;
 
 /// A route's requirements. Every field is a choice that was made when the configuration was compiled.
 #[derive(Debug, Clone)]
@@ -33,6 +37,10 @@ pub struct RoutePolicy {
     pub networks: Vec<NetworkRule>,
     /// When: likewise.
     pub schedules: Vec<ScheduleRule>,
+    /// Which workloads of the mesh may ask: likewise.
+    pub callers: Vec<CallerRule>,
+    /// Whom requests are about: a name, and where it says so.
+    pub targets: Vec<(Arc<str>, RequestValue)>,
     /// How long a session may last; `None`: as long as its tokens are renewed.
     pub session: Option<SessionRule>,
     /// Whether `Upgrade: websocket` is let through.
@@ -41,26 +49,50 @@ pub struct RoutePolicy {
     pub methods: SmallVec<[(Box<str>, MethodRule); 4]>,
 }
 
-/// A method's rule.
+/// How a route says which tenant a request is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TenantBinding {
+    /// The route is about no tenant.
+    None,
+    /// The service behind scopes by the injected tenant header alone; the token must have a tenant.
+    Token,
+    /// The request says it; not in its body.
+    Request(RequestValue),
+    /// The one label that `*` stands for in the route's host `*.suffix`.
+    Subdomain,
+}
+
+/// A method's rule.
+#[derive(Debug, Clone, PartialEq)]
 pub struct MethodRule {
     /// Who may.
     pub access: Access,
-    /// How they must have authenticated.
-    pub authentication: AuthenticationRule,
+    /// Whether somebody may do it on behalf of somebody else (RFC 8693 section 4.1).
+    pub acting: bool,
+    /// What has to be met in any case.
+    pub all: Requirement,
+    /// Besides, one of these, if there are any.
+    pub any: Vec<Requirement>,
+    /// What Portcullis answers by itself; `None`: the request goes on to the service.
+    pub answer: Option<Answer>,
 }
 
-/// What one method of a route needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Who may, before anything else is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Nothing; credentials are not looked at.
+    /// Anybody; credentials are not looked at.
     Public,
-    /// Nothing; but a credential, if there is one, must be good, and then all of the route's requirements count.
+    /// Anybody; but a credential, if there is one, must be good, and then all of the route's requirements count.
     Optional,
-    /// Somebody, whoever it is.
+    /// Somebody with a good token who meets what the rule requires.
     Authenticated,
-    /// Somebody with all of these permissions. There is at least one.
-    Permissions(SmallVec<[Permission; 1]>),
+}
+
+/// An answer that Portcullis gives by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Which of the permissions that routes ask for the caller has.
+    Permissions,
 }
 
 impl RoutePolicy {

@@ -19,6 +19,12 @@ impl Principal {
         &self.token
     }
 
+    /// Whether the request is about the token's own tenant, or none.
+    #[must_use]
+    pub fn is_at_home(&self) -> bool {
+        self.acting_in.is_none()
+    }
+
     /// The tenant that the request is about: the token's, unless a role let it cross into another.
     #[must_use]
     pub fn tenant(&self) -> Option<&TenantId> {

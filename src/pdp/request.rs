@@ -78,6 +78,18 @@ pub fn is_same_folded(left: &str, right: &str) -> bool {
     left.len() == right.len() && left.bytes().map(fold).eq(right.bytes().map(fold))
 }
 
+/// The body of a request, as far as the PEP sent it along.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RequestBody<'a> {
+    /// It was not sent along, or there is none.
+    #[default]
+    NotSent,
+    /// It was cut short, or is not what the client sent byte for byte.
+    Incomplete,
+    /// All of it, byte for byte.
+    Whole(&'a [u8]),
+}
+
 /// A request as the PEP describes it. Nothing in it is trusted or decoded yet.
 #[derive(Debug, Clone, Default)]
 pub struct AccessRequest<'a> {
@@ -91,6 +103,8 @@ pub struct AccessRequest<'a> {
     pub headers: Headers<'a>,
     /// The other end of the connection.
     pub peer: Peer<'a>,
+    /// Its body.
+    pub body: RequestBody<'a>,
 }
 
 /// The host of a request in canonical form: lower case, without port (RFC 9110 section 4.2.3).

@@ -130,6 +130,7 @@ impl RevocationList {
         hit(&self.tokens, claims.token_id.as_deref())
             || hit(&self.sessions, claims.session.as_deref())
             || hit(&self.subjects, Some(&claims.subject))
+            || hit(&self.subjects, claims.actor.as_ref().map(|actor| &*actor.subject))
             || hit(&self.tenants, claims.tenant.as_ref().map(|tenant| tenant.as_str()))
             || hit(&self.clients, claims.client_id.as_deref())
             || hit(&self.keys, token.key_id())

@@ -9,7 +9,8 @@ use super::obligation::IdentityHeaders;
 use super::policy::RoutePolicy;
 use super::role::RoleTable;
 use super::route::RouteTable;
-use super::token::profile::{IssuerPolicy, PolicyFingerprint};
+use super::scope::RequiredPermission;
+use super::token::profile::{IssuerPolicy, PolicyFingerprint, SourceId};
 
 /// Compiled policy: no string left to parse, no dangling name.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +25,10 @@ pub struct Snapshot {
     pub routes: RouteTable<RoutePolicy>,
     /// The names of all routes, for metrics and dumps.
     pub route_names: Vec<Arc<str>>,
+    /// All permissions that routes ask for, each once, in the order of the configuration.
+    pub permissions: Vec<RequiredPermission>,
+    /// Where it can be asked what people are whom requests are about.
+    pub directory: Option<SourceId>,
     /// Which headers tell the service behind who is asking.
     pub identity_headers: IdentityHeaders,
     /// `realm` of `WWW-Authenticate`, safe to be quoted.

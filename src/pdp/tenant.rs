@@ -60,23 +60,6 @@ impl Realm {
     }
 }
 
-/// How a route says which tenant a request is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TenantBinding {
-    /// The route is about no tenant.
-    None,
-    /// The service behind scopes by the injected tenant header alone; the token must have a tenant.
-    Token,
-    /// The path segment at this position, counted from zero.
-    Path(usize),
-    /// The one value of this header.
-    Header(Box<str>),
-    /// The one value of this query parameter.
-    Query(Box<str>),
-    /// The one label that `*` stands for in the route's host `*.suffix`.
-    Subdomain,
-}
-
 /// What a binding found in a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BoundTenant {

@@ -81,12 +81,14 @@ impl Default for Limits {
 }
 
 /// One conditional GET.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct GetRequest<'a> {
     /// Absolute `http` or `https` URL without user information.
     pub url: &'a Uri,
     /// Entity tag of the last good answer (RFC 9110 section 13.1.2).
     pub if_none_match: Option<&'a str>,
+    /// Value of the `Authorization` field.
+    pub authorization: Option<&'a str>,
     /// Value of the `Accept` field.
     pub accept: &'a str,
     /// Time for the whole exchange: name look-up, connection, TLS, response head and body.
@@ -245,6 +247,13 @@ fn outgoing(request: &GetRequest<'_>) -> Result<Request<Empty<Bytes>>, FetchErro
     if let Some(etag) = request.if_none_match {
         let etag = field("if-none-match", etag)?;
         outgoing.headers_mut().insert(header::IF_NONE_MATCH, etag);
+    }
+    if let Some(authorization) = request.authorization {
+        // What is secret is not shown in a message.
+        let mut authorization =
+            HeaderValue::from_str(authorization).map_err(|_| FetchError::Request("the bearer token cannot be sent in a header".to_owned()))?;
+        authorization.set_sensitive(true);
+        outgoing.headers_mut().insert(header::AUTHORIZATION, authorization);
     }
     Ok(outgoing)
 }

@@ -102,6 +102,7 @@ async fn fetch(context: &Context, feed: &JwksSource, etag: Option<&str>) -> Resu
             let request = GetRequest {
                 url,
                 if_none_match: etag,
+                authorization: None,
                 accept: "application/jwk-set+json, application/json",
                 deadline: DEADLINE,
                 max_body_bytes: MAX_BYTES,

@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use tokio_util::sync::CancellationToken;
 
 use super::http_client::HttpClient;
-use super::{jwks, revocation};
+use super::{directory, jwks, revocation, tenant_roles};
 use crate::config::{Source, SourceFeed};
 use crate::pdp::token::profile::SourceId;
 use crate::state::Live;
@@ -78,6 +78,8 @@ async fn run(context: Context, source: Arc<Source>, cancel: CancellationToken) {
         match &source.feed {
             SourceFeed::Keys(feed) => jwks::refresh(&context, &source, feed).await,
             SourceFeed::Revocations(feed) => revocation::feed::refresh(&context, &source, feed).await,
+            SourceFeed::TenantRoles(feed) => tenant_roles::refresh(&context, &source, feed).await,
+            SourceFeed::Directory(directory) => directory::serve(&context, &source, directory).await,
         }
     };
     tokio::select! {

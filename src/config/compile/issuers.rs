@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Syntax, short_digest};
+use super::permissions::Vocabulary;
+use super::short_digest;
 use crate::config::problem::Problems;
-use crate::config::schema::{IssuerSchema, Source, SourceFeed};
+use crate::config::schema::{IssuerSchema, Source, SourceFeed, TenantRoleFeed};
 use crate::config::yaml::Located;
-use crate::pdp::token::profile::{IssuerPolicy, PolicyFingerprint, RevocationRule, SourceId};
+use crate::pdp::token::profile::{IssuerPolicy, PolicyFingerprint, RevocationRule, SourceId, TenantRolePolicy};
 
-pub(super) fn compile(issuers: Vec<IssuerSchema>, syntax: &Syntax, problems: &mut Problems) -> (Vec<Arc<IssuerPolicy>>, Vec<Arc<Source>>) {
+pub(super) fn compile(issuers: Vec<IssuerSchema>, vocabulary: &Vocabulary, problems: &mut Problems) -> (Vec<Arc<IssuerPolicy>>, Vec<Arc<Source>>) {
     let mut policies = Vec::new();
     let mut sources = Vec::new();
     let mut names: HashMap<String, Located<String>> = HashMap::new();
@@ -31,6 +32,17 @@ pub(super) fn compile(issuers: Vec<IssuerSchema>, syntax: &Syntax, problems: &mu
             sources.push(Arc::new(Source { id: source, issuer: Arc::clone(&name), feed: SourceFeed::Revocations(feed) }));
             rule
         });
+        let syntax = vocabulary.for_tokens();
+        let tenant_roles = schema.tenant_roles.map(|roles| {
+            let within = roles.value.within.map(|within| Arc::new(vocabulary.grants(&within, problems)));
+            let source = roles.value.source.map(|source| {
+                let id = SourceId(short_digest(&format!("roles {:?} {:?} {:?}", schema.issuer.value, source.url, syntax.as_str())));
+                let feed = SourceFeed::TenantRoles(TenantRoleFeed { source, syntax: Arc::clone(&syntax) });
+                sources.push(Arc::new(Source { id, issuer: Arc::clone(&name), feed }));
+                id
+            });
+            TenantRolePolicy { source, within }
+        });
         let mut policy = IssuerPolicy {
             name,
             issuer: schema.issuer.value.into(),
@@ -45,13 +57,16 @@ pub(super) fn compile(issuers: Vec<IssuerSchema>, syntax: &Syntax, problems: &mu
             wildcards: schema.wildcards,
             tenants: schema.tenants.map(|tenants| tenants.into_iter().collect()),
             claims: schema.claims,
-            syntax: syntax.for_tokens(),
+            syntax,
             keys,
             revocations,
+            acting: schema.acting,
             fingerprint: PolicyFingerprint(0),
+            tenant_roles: TenantRolePolicy::default(),
         };
         // The text that is hashed names every field, so another policy is another fingerprint.
         policy.fingerprint = PolicyFingerprint(short_digest(&format!("{policy:?}")));
+        policy.tenant_roles = tenant_roles.unwrap_or_default();
         policies.push(Arc::new(policy));
     }
     (policies, sources)

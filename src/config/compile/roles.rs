@@ -6,22 +6,22 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::Syntax;
+use super::permissions::Vocabulary;
 use crate::config::problem::Problems;
-use crate::config::schema::{PermissionSetSchema, RoleSchema};
+use crate::config::schema::{ManagesSchema, PermissionSetSchema, RoleSchema};
 use crate::config::yaml::Located;
 use crate::pdp::permission::PermissionSet;
-use crate::pdp::role::{Role, RoleTable};
+use crate::pdp::role::{ManageRule, Role, RoleTable, Within};
 
-pub(super) fn compile(sets: Vec<PermissionSetSchema>, roles: Vec<RoleSchema>, syntax: &Syntax, problems: &mut Problems) -> RoleTable {
-    let sets = compile_sets(sets, syntax, problems);
+pub(super) fn compile(sets: Vec<PermissionSetSchema>, roles: Vec<RoleSchema>, vocabulary: &Vocabulary, problems: &mut Problems) -> RoleTable {
+    let sets = compile_sets(sets, vocabulary, problems);
     let mut own: HashMap<&str, OwnRole<'_>> = HashMap::new();
     for role in &roles {
         if let Some(first) = own.get(role.name.value.as_str()) {
             role.name.problem(problems, format!("the role '{}' is there already, at {}", role.name.value, first.schema.name.location));
             continue;
         }
-        let mut permissions = grants(&role.permissions, syntax, problems);
+        let mut permissions = vocabulary.grants(&role.permissions, problems);
         for name in &role.sets {
             match sets.get(&name.value) {
                 Some((_, set)) => permissions.extend(set),
@@ -44,10 +44,38 @@ pub(super) fn compile(sets: Vec<PermissionSetSchema>, roles: Vec<RoleSchema>, sy
             let mut resolved = Resolved::default();
             resolve(role, &own, &mut Vec::new(), &mut resolved, problems);
             let Resolved { permissions, max_token_age, .. } = resolved;
-            table.insert(&role.name.value, Role { permissions, crosses_tenants: role.crosses_tenants, max_token_age });
+            let manages = role.manages.as_ref().map(|manages| compile_manages(manages, &own, vocabulary, problems));
+            let RoleSchema { crosses_tenants, acts_for_others, acted_for, .. } = *role;
+            table.insert(&role.name.value, Role { permissions, crosses_tenants, acts_for_others, acted_for, manages, max_token_age });
         }
     }
     table
+}
+
+fn compile_manages(
+    manages: &ManagesSchema,
+    own: &HashMap<&str, OwnRole<'_>>,
+    vocabulary: &Vocabulary,
+    problems: &mut Problems,
+) -> ManageRule {
+    let anybody = manages.roles.iter().any(|role| role.value == "*");
+    for role in &manages.roles {
+        if anybody && manages.roles.len() > 1 && role.value == "*" {
+            role.problem(problems, "'*' is any role; leave the others out");
+        } else if !anybody && !own.contains_key(role.value.as_str()) {
+            role.problem(problems, format!("there is no role '{}'; {}", role.value, choices("roles", own.keys())));
+        }
+    }
+    let within = match &manages.within {
+        None => Within::Tenant,
+        Some(within) if within.value == "tenant" => Within::Tenant,
+        Some(within) => {
+            vocabulary.check_attribute(within, "'tenant' or an attribute", problems);
+            Within::Attribute(within.value.as_str().into())
+        }
+    };
+    let roles = (!anybody).then(|| manages.roles.iter().map(|role| role.value.as_str().into()).collect());
+    ManageRule { roles, within }
 }
 
 /// A role with the permissions that it has without any other role.
@@ -99,33 +127,21 @@ fn resolve<'s>(
 
 type Sets = HashMap<String, (Located<String>, PermissionSet)>;
 
-fn compile_sets(schemas: Vec<PermissionSetSchema>, syntax: &Syntax, problems: &mut Problems) -> Sets {
+fn compile_sets(schemas: Vec<PermissionSetSchema>, vocabulary: &Vocabulary, problems: &mut Problems) -> Sets {
     let mut sets = Sets::new();
     for PermissionSetSchema { name, permissions } in schemas {
         if let Some((first, _)) = sets.get(&name.value) {
             name.problem(problems, format!("the permission set '{}' is there already, at {}", name.value, first.location));
             continue;
         }
-        let permissions = grants(&permissions, syntax, problems);
+        let permissions = vocabulary.grants(&permissions, problems);
         sets.insert(name.value.clone(), (name, permissions));
     }
     sets
 }
 
-fn grants(texts: &[Located<String>], syntax: &Syntax, problems: &mut Problems) -> PermissionSet {
-    let mut set = PermissionSet::default();
-    for text in texts {
-        let Some(syntax) = syntax.for_use(text, problems) else { continue };
-        match syntax.grant(&text.value, true) {
-            Ok(grant) => set.insert(grant),
-            Err(error) => text.problem(problems, format!("'{}' is no permission: {error}", text.value)),
-        }
-    }
-    set
-}
-
 /// The names that there are, for a message about one that there is not.
-fn choices<S: AsRef<str>>(what: &str, names: impl Iterator<Item = S>) -> String {
+pub(super) fn choices<S: AsRef<str>>(what: &str, names: impl Iterator<Item = S>) -> String {
     let mut names: Vec<String> = names.map(|name| format!("'{}'", name.as_ref())).collect();
     names.sort();
     if names.is_empty() { format!("there are no {what}") } else { format!("the {what} are {}", names.join(", ")) }

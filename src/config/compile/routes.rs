@@ -1,25 +1,22 @@
 //! Routes: what they ask for, in one table without ties.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
-use super::Syntax;
+use super::permissions::Vocabulary;
+use super::requirement::{Surroundings, compile_callers, compile_place};
 use crate::config::problem::{Problem, Problems};
-use crate::config::schema::{
-    AccessSchema, AuthenticationSchema, IssuerSchema, NetworkSchema, RouteSchema, ScheduleSchema, SessionSchema, TenantSchema,
-};
+use crate::config::schema::{AccessSchema, IssuerSchema, NetworkSchema, RouteSchema, ScheduleSchema, SessionSchema, TenantSchema};
 use crate::config::yaml::Located;
-use crate::pdp::permission::Permission;
-use crate::pdp::policy::condition::authentication::AuthenticationRule;
 use crate::pdp::policy::condition::network::{ClientAddress, NetworkRule};
 use crate::pdp::policy::condition::schedule::ScheduleRule;
 use crate::pdp::policy::condition::session::SessionRule;
-use crate::pdp::policy::{Access, MethodRule, RoutePolicy};
+use crate::pdp::policy::value::RequestValue;
+use crate::pdp::policy::{RoutePolicy, TenantBinding};
 use crate::pdp::route::template::TemplateSegment;
 use crate::pdp::route::{HostPattern, RouteTable};
-use crate::pdp::tenant::{Realm, TenantBinding};
+use crate::pdp::scope::RequiredPermission;
+use crate::pdp::tenant::Realm;
 
 /// Requirements that no token of any issuer could ever meet are mistakes, not policies.
 pub(super) fn check_satisfiable(routes: &[RouteSchema], issuers: &[IssuerSchema], problems: &mut Problems) {
@@ -30,16 +27,14 @@ pub(super) fn check_satisfiable(routes: &[RouteSchema], issuers: &[IssuerSchema]
     let services = says(|issuer| issuer.claims.services.is_some());
     let advice = |claim: &str| format!("no issuer's 'claims' says where tokens have {claim}, so this could never be met");
     for route in routes {
-        let needs_somebody = route.methods.iter().find(|rule| !matches!(rule.access, AccessSchema::Public));
+        let needs_somebody = route.methods.iter().find(|rule| rule.access != AccessSchema::Public);
         if let Some(rule) = needs_somebody
             && issuers.is_empty()
         {
             rule.method.problem(problems, "a token is needed and there are no 'issuers'");
         }
-        for rule in &route.methods {
-            if let (AccessSchema::Permissions(permissions), false) = (&rule.access, grants)
-                && let Some(first) = permissions.first()
-            {
+        for requirement in route.methods.iter().flat_map(|rule| std::iter::once(&rule.all).chain(&rule.any)) {
+            if let (Some(first), false) = (requirement.permissions.first(), grants) {
                 first.problem(problems, advice("'permissions' or 'roles'"));
             }
         }
@@ -57,13 +52,29 @@ pub(super) fn check_satisfiable(routes: &[RouteSchema], issuers: &[IssuerSchema]
     }
 }
 
-pub(super) fn compile(routes: Vec<RouteSchema>, syntax: &Syntax, problems: &mut Problems) -> (RouteTable<RoutePolicy>, Vec<Arc<str>>) {
+/// The routes, and what is known from all of them together.
+pub(super) struct Compiled {
+    pub table: RouteTable<RoutePolicy>,
+    pub names: Vec<Arc<str>>,
+    /// The permissions that they ask for, each once.
+    pub permissions: Vec<RequiredPermission>,
+}
+
+pub(super) fn compile(routes: Vec<RouteSchema>, vocabulary: &Vocabulary, has_directory: bool, problems: &mut Problems) -> Compiled {
+    let mut permissions = Vec::new();
+    let mut asked: HashSet<Arc<str>> = HashSet::new();
     let mut table = RouteTable::default();
     let mut names: HashMap<Arc<str>, Located<String>> = HashMap::new();
     let mut order = Vec::new();
     for route in routes {
         let at = route.name.clone().unwrap_or_else(|| route.path_text.clone());
-        let policy = Arc::new(compile_route(&route, syntax, problems));
+        let policy = Arc::new(compile_route(&Surroundings { route: &route, vocabulary, has_directory }, problems));
+        let rules = policy.methods.iter().flat_map(|(_, rule)| std::iter::once(&rule.all).chain(&rule.any));
+        for required in rules.flat_map(|requirement| &requirement.permissions) {
+            if asked.insert(Arc::clone(required.name())) {
+                permissions.push(required.clone());
+            }
+        }
         let any = [HostPattern::Any];
         let hosts: Vec<&HostPattern> = match &route.requirements.hosts {
             None => any.iter().collect(),
@@ -98,7 +109,7 @@ pub(super) fn compile(routes: Vec<RouteSchema>, syntax: &Syntax, problems: &mut 
         order.push(Arc::clone(&policy.name));
         names.insert(Arc::clone(&policy.name), at);
     }
-    (table, order)
+    Compiled { table, names: order, permissions }
 }
 
 /// What is allowed and worth knowing: where something differs from the group around it, and what is locked.
@@ -133,23 +144,17 @@ fn default_name(route: &RouteSchema) -> Arc<str> {
     format!("{}{}", hosts.join(","), route.path_text.value).into()
 }
 
-fn compile_route(route: &RouteSchema, syntax: &Syntax, problems: &mut Problems) -> RoutePolicy {
+fn compile_route(surroundings: &Surroundings<'_>, problems: &mut Problems) -> RoutePolicy {
+    let route = surroundings.route;
     let name = route.name.as_ref().map_or_else(|| default_name(route), |name| name.value.as_str().into());
     let tenant = route.requirements.tenant.as_ref().map_or(TenantBinding::None, |tenant| compile_tenant(tenant, route, problems));
-    let public_only = route.methods.iter().all(|rule| matches!(rule.access, AccessSchema::Public));
+    let public_only = route.methods.iter().all(|rule| rule.access == AccessSchema::Public);
     if route.requirements.tenant.is_none() && !public_only {
         check_unbound(route, problems);
     }
-    let mut methods = SmallVec::new();
-    for rule in &route.methods {
-        let access = compile_access(&rule.access, syntax, problems);
-        let authentication = compile_authentication(route.requirements.authentication.iter().chain(&rule.authentication));
-        if authentication.acr.as_ref().is_some_and(Vec::is_empty) {
-            rule.method
-                .problem(problems, "the method, its route and the groups around it have no 'acr' in common, so nobody could ever pass");
-        }
-        methods.push((rule.method.value.as_str().into(), MethodRule { access, authentication }));
-    }
+    let targets = compile_targets(route, problems);
+    let methods = route.methods.iter().map(|rule| (rule.method.value.as_str().into(), surroundings.method(rule, problems)));
+    let methods = methods.collect();
     RoutePolicy {
         name,
         realm: route.requirements.realm.as_ref().map(|realm| realm.value),
@@ -158,6 +163,8 @@ fn compile_route(route: &RouteSchema, syntax: &Syntax, problems: &mut Problems) 
         lockdown: route.requirements.lockdown.as_ref().map(|reason| reason.value.as_str().into()),
         service: route.requirements.service.as_ref().map(|service| service.value.as_str().into()),
         schedules: route.requirements.schedules.iter().map(compile_schedule).collect(),
+        callers: route.requirements.callers.iter().map(|callers| compile_callers(callers, problems)).collect(),
+        targets,
         networks: route.requirements.networks.iter().map(compile_networks).collect(),
         session: route.requirements.session.as_ref().map(|session| {
             let SessionSchema { max_age, warn_before } = session.value;
@@ -166,6 +173,19 @@ fn compile_route(route: &RouteSchema, syntax: &Syntax, problems: &mut Problems) 
         websocket: route.websocket,
         methods,
     }
+}
+
+fn compile_targets(route: &RouteSchema, problems: &mut Problems) -> Vec<(Arc<str>, RequestValue)> {
+    let mut targets: Vec<(Arc<str>, RequestValue)> = Vec::new();
+    for (name, place) in &route.requirements.targets {
+        if targets.iter().any(|(other, _)| **other == *name.value) {
+            name.problem(problems, format!("the target '{}' is there already, in a group around the route", name.value));
+        }
+        // The number of a target is its place, also where another one could not be read.
+        let place = compile_place(place, &route.path, problems).unwrap_or(RequestValue::Body(Vec::new()));
+        targets.push((name.value.as_str().into(), place));
+    }
+    targets
 }
 
 fn compile_networks(NetworkSchema { allow, deny, client }: &NetworkSchema) -> NetworkRule {
@@ -181,13 +201,6 @@ fn compile_networks(NetworkSchema { allow, deny, client }: &NetworkSchema) -> Ne
 
 fn compile_schedule(ScheduleSchema { days, from, until, zone }: &ScheduleSchema) -> ScheduleRule {
     ScheduleRule { days: days.clone(), from: *from, until: *until, zone: zone.clone() }
-}
-
-/// All that groups, a route and a method ask for.
-fn compile_authentication<'s>(all: impl Iterator<Item = &'s AuthenticationSchema>) -> AuthenticationRule {
-    all.fold(AuthenticationRule::default(), |rule, AuthenticationSchema { mfa, acr, max_age }| {
-        rule.and(&AuthenticationRule { mfa: *mfa, acr: acr.clone(), max_age: *max_age })
-    })
 }
 
 /// Why a route differs from the groups around it, all reasons in one.
@@ -225,46 +238,16 @@ fn compile_tenant(tenant: &Located<TenantSchema>, route: &RouteSchema, problems:
             TenantBinding::None
         }
         TenantSchema::Token => TenantBinding::Token,
-        TenantSchema::Header(name) => TenantBinding::Header(name.as_str().into()),
-        TenantSchema::Query(name) => TenantBinding::Query(name.as_str().into()),
+        TenantSchema::Place(place) => {
+            let place = tenant.clone().with(place.clone());
+            compile_place(&place, &route.path, problems).map_or(TenantBinding::None, TenantBinding::Request)
+        }
         TenantSchema::Subdomain => {
             let subdomains = |hosts: &[Located<HostPattern>]| hosts.iter().all(|host| matches!(host.value, HostPattern::Suffix(_)));
             if !route.requirements.hosts.as_ref().is_some_and(|hosts| subdomains(&hosts.value)) {
                 tenant.problem(problems, "the tenant can only be the subdomain if all of the route's 'hosts' begin with '*.'");
             }
             TenantBinding::Subdomain
-        }
-        TenantSchema::Path(name) => match route.path.position_of(name) {
-            Some(position) => TenantBinding::Path(position),
-            None => {
-                let parameters: Vec<String> = route
-                    .path
-                    .segments()
-                    .iter()
-                    .filter_map(|segment| if let TemplateSegment::Param(name) = segment { Some(format!("'{name}'")) } else { None })
-                    .collect();
-                let have = if parameters.is_empty() { "it has none".to_string() } else { format!("it has {}", parameters.join(", ")) };
-                tenant.problem(problems, format!("the path has no parameter '{{{name}}}' of one segment; {have}"));
-                TenantBinding::None
-            }
-        },
-    }
-}
-
-fn compile_access(access: &AccessSchema, syntax: &Syntax, problems: &mut Problems) -> Access {
-    match access {
-        AccessSchema::Public => Access::Public,
-        AccessSchema::Optional => Access::Optional,
-        AccessSchema::Authenticated => Access::Authenticated,
-        AccessSchema::Permissions(texts) => {
-            let required = texts.iter().filter_map(|text| {
-                let syntax = syntax.for_use(text, problems)?;
-                let required: Option<Located<Permission>> = text.clone().convert(problems, |text| {
-                    syntax.required(&text).map_err(|error| format!("'{text}' is no permission that can be required: {error}"))
-                });
-                required.map(|permission| permission.value)
-            });
-            Access::Permissions(required.collect())
         }
     }
 }

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::directory::{self, DirectorySource, TenantRoleSource, TenantRolesSchema};
 use crate::config::problem::Problems;
 use crate::config::yaml::{Located, Node};
+use crate::pdp::permission::PermissionSyntax;
 use crate::pdp::tenant::TenantId;
 use crate::pdp::token::algorithm::Algorithm;
 use crate::pdp::token::jws::media_type;
-use crate::pdp::token::profile::{AcceptedTypes, ClaimNames, ClaimPath, KeyIdPolicy, RequiredClaims, SourceId, WhenStale};
+use crate::pdp::token::profile::{AcceptedTypes, ActingPolicy, ClaimNames, ClaimPath, KeyIdPolicy, RequiredClaims, SourceId, WhenStale};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -34,6 +36,19 @@ pub enum SourceFeed {
     Keys(JwksSource),
     /// A revocation list.
     Revocations(RevocationSource),
+    /// Roles that tenants defined.
+    TenantRoles(TenantRoleFeed),
+    /// What is known of people; asked when a request needs it.
+    Directory(DirectorySource),
+}
+
+/// Roles that tenants defined, and how their permissions are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantRoleFeed {
+    /// Where they come from.
+    pub source: TenantRoleSource,
+    /// How permissions are written.
+    pub syntax: Arc<PermissionSyntax>,
 }
 
 /// Where a JWK set comes from.
@@ -90,6 +105,8 @@ pub(crate) struct IssuerSchema {
     pub claims: ClaimNames,
     pub jwks: JwksSource,
     pub revocations: Option<RevocationSource>,
+    pub tenant_roles: Option<Located<TenantRolesSchema>>,
+    pub acting: ActingPolicy,
 }
 
 pub(super) fn read(name: Located<String>, node: &Node<'_>, problems: &mut Problems) -> Option<IssuerSchema> {
@@ -117,6 +134,13 @@ pub(super) fn read(name: Located<String>, node: &Node<'_>, problems: &mut Proble
         .require(problems, "jwks", "where its keys are, such as '{ url: https://id.example.com/.well-known/jwks.json }'")
         .and_then(|n| jwks(&n, problems, algorithms.as_deref().unwrap_or_default()));
     let revocations = map.take("revocations").map(|n| revocations(&n, problems));
+    let tenant_roles = map.take("tenant_roles").map(|n| directory::tenant_roles(&n, problems).map(|roles| n.locate(roles)));
+    let acting = choice_or(
+        map.take("acting"),
+        problems,
+        ActingPolicy::Role,
+        &[("role", ActingPolicy::Role), ("issuer", ActingPolicy::Issuer), ("refused", ActingPolicy::Refused)],
+    );
     map.finish(problems);
     Some(IssuerSchema {
         name,
@@ -134,12 +158,14 @@ pub(super) fn read(name: Located<String>, node: &Node<'_>, problems: &mut Proble
         claims: claims?,
         jwks: jwks?,
         revocations: optional(revocations)?,
+        tenant_roles: optional(tenant_roles)?,
+        acting: acting?,
     })
 }
 
 /// `None`: it could not be read. `Some(None)`: it is not there.
 #[allow(clippy::option_option, reason = "the two kinds of nothing are the point")]
-fn optional<T>(value: Option<Option<T>>) -> Option<Option<T>> {
+pub(super) fn optional<T>(value: Option<Option<T>>) -> Option<Option<T>> {
     match value {
         None => Some(None),
         Some(None) => None,
@@ -147,7 +173,7 @@ fn optional<T>(value: Option<Option<T>>) -> Option<Option<T>> {
     }
 }
 
-fn duration_or(
+pub(super) fn duration_or(
     node: Option<Node<'_>>,
     problems: &mut Problems,
     default: Duration,
@@ -246,9 +272,32 @@ fn claims(node: &Node<'_>, problems: &mut Problems) -> Option<ClaimNames> {
         session: path("session").or_else(|| default_claims().session),
         realm: path("realm"),
         services: path("services"),
+        tenant_roles: path("tenant_roles"),
+        attributes: map.take("attributes").map(|node| attributes(&node, problems)).unwrap_or_default(),
     };
     map.finish(problems);
     Some(claims)
+}
+
+/// Names of attributes, and the claims that hold them.
+fn attributes(node: &Node<'_>, problems: &mut Problems) -> Vec<(Box<str>, ClaimPath)> {
+    let mut attributes = Vec::new();
+    for (name, path) in node.entries(problems).unwrap_or_default() {
+        if !is_attribute_name(&name.value) {
+            name.problem(problems, format!("'{}' is no name of an attribute: {ATTRIBUTE_NAMES}", name.value));
+        }
+        attributes.extend(claim_path(&path, problems).map(|path| (name.value.as_str().into(), path)));
+    }
+    attributes
+}
+
+/// What names of attributes are made of, in words.
+pub(crate) const ATTRIBUTE_NAMES: &str = "letters, digits, '_' and '-', at most 64, and not 'by', 'role' or 'subject'";
+
+/// Whether an attribute can have this name.
+pub(crate) fn is_attribute_name(name: &str) -> bool {
+    let fits = !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    fits && !matches!(name, "by" | "role" | "subject")
 }
 
 /// A claim's name, or, for one within others, the list of names that leads to it.
@@ -307,7 +356,7 @@ fn revocations(node: &Node<'_>, problems: &mut Problems) -> Option<RevocationSou
     Some(RevocationSource { url: url?, wait, max_staleness, when_stale: when_stale? })
 }
 
-fn url(node: &Node<'_>, problems: &mut Problems) -> Option<http::Uri> {
+pub(super) fn url(node: &Node<'_>, problems: &mut Problems) -> Option<http::Uri> {
     let text = node.string(problems)?;
     let parsed = text.convert(problems, |text| match text.parse::<http::Uri>() {
         Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty()) => {
@@ -322,6 +371,6 @@ fn url(node: &Node<'_>, problems: &mut Problems) -> Option<http::Uri> {
     parsed.map(|url| url.value)
 }
 
-fn file(node: &Node<'_>, problems: &mut Problems) -> Option<PathBuf> {
+pub(super) fn file(node: &Node<'_>, problems: &mut Problems) -> Option<PathBuf> {
     node.string(problems).map(|path| path.value.into())
 }

@@ -12,6 +12,8 @@ use crate::config::yaml::{Located, Map, Node};
 use crate::pdp::route::HostPattern;
 use crate::pdp::tenant::Realm;
 
+use super::place::{self, PlaceSchema};
+use super::requirement::{self, ScopeSchema};
 use super::route::{self, TenantSchema};
 use super::schedule::{self, ScheduleSchema};
 use super::{DAY, SECOND};
@@ -48,6 +50,13 @@ pub(crate) struct Requirements {
     pub tenant: Option<Located<TenantSchema>>,
     pub service: Option<Located<String>>,
     pub session: Option<Located<SessionSchema>>,
+    pub scope: Option<Located<ScopeSchema>>,
+    /// Whether somebody may act on behalf of somebody else.
+    pub acting: Option<Located<bool>>,
+    /// Names, and where requests say them.
+    pub targets: Vec<(Located<String>, Located<PlaceSchema>)>,
+    /// Mesh identities, a list from each level.
+    pub callers: Vec<Vec<Located<String>>>,
     /// Conditions add up: all of them count.
     pub networks: Vec<NetworkSchema>,
     pub schedules: Vec<ScheduleSchema>,
@@ -71,6 +80,10 @@ impl Requirements {
             tenant: map.take("tenant").and_then(|node| route::tenant(&node, problems).map(|tenant| located(&node).with(tenant))),
             service: map.take("service").and_then(|node| node.string(problems)),
             session: map.take("session").and_then(|node| session(&node, problems).map(|session| located(&node).with(session))),
+            scope: map.take("scope").and_then(|node| requirement::scope(&node, problems)),
+            acting: map.take("acting").and_then(|node| acting(&node, problems)),
+            targets: map.take("targets").map(|node| targets(&node, problems)).unwrap_or_default(),
+            callers: map.take("principals").and_then(|node| callers(&node, problems)).into_iter().collect(),
             authentication: authentication(map, problems).into_iter().collect(),
             networks: map.take("networks").and_then(|node| networks(&node, problems)).into_iter().collect(),
             schedules: map.take("schedule").and_then(|node| schedule::read(&node, problems)).into_iter().collect(),
@@ -90,6 +103,10 @@ impl Requirements {
             tenant: merge.one("tenant", self.tenant, &outer.tenant),
             service: merge.one("service", self.service, &outer.service),
             session: merge.one("session", self.session, &outer.session),
+            scope: merge.one("scope", self.scope, &outer.scope),
+            acting: merge.one("acting", self.acting, &outer.acting),
+            targets: outer.targets.iter().cloned().chain(self.targets).collect(),
+            callers: outer.callers.iter().cloned().chain(self.callers).collect(),
             authentication: outer.authentication.iter().cloned().chain(self.authentication).collect(),
             networks: outer.networks.iter().cloned().chain(self.networks).collect(),
             schedules: outer.schedules.iter().cloned().chain(self.schedules).collect(),
@@ -142,6 +159,25 @@ pub(super) fn authentication(map: &mut Map<'_>, problems: &mut Problems) -> Opti
         }
     }
     (rule != AuthenticationSchema::default()).then_some(rule)
+}
+
+/// `principals`: at least one.
+pub(super) fn callers(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<Located<String>>> {
+    let callers = node.strings(problems)?;
+    if callers.is_empty() {
+        node.problem(problems, "there must be at least one identity, such as 'spiffe://mesh/ns/shop/sa/orders'");
+    }
+    Some(callers)
+}
+
+/// `acting`: whether somebody may act on behalf of somebody else.
+pub(super) fn acting(node: &Node<'_>, problems: &mut Problems) -> Option<Located<bool>> {
+    node.choice(problems, &[("allowed", true), ("refused", false)]).map(|acting| node.locate(acting))
+}
+
+fn targets(node: &Node<'_>, problems: &mut Problems) -> Vec<(Located<String>, Located<PlaceSchema>)> {
+    let entries = node.entries(problems).unwrap_or_default();
+    entries.into_iter().filter_map(|(name, node)| Some((name, place::place(&node, problems)?))).collect()
 }
 
 fn networks(node: &Node<'_>, problems: &mut Problems) -> Option<NetworkSchema> {

@@ -5,7 +5,9 @@ use crate::config::yaml::{Located, Map, Node};
 use crate::pdp::route::{HostPattern, PathTemplate};
 
 use super::group::Surroundings;
-use super::requirements::{self, AuthenticationSchema, Requirements};
+use super::place::{self, PlaceSchema, Several};
+use super::requirement::{self, MethodSchema};
+use super::requirements::Requirements;
 
 #[derive(Debug)]
 pub(crate) struct RouteSchema {
@@ -18,29 +20,12 @@ pub(crate) struct RouteSchema {
     pub methods: Vec<MethodSchema>,
 }
 
-#[derive(Debug)]
-pub(crate) struct MethodSchema {
-    pub method: Located<String>,
-    pub access: AccessSchema,
-    pub authentication: Option<AuthenticationSchema>,
-}
-
 #[derive(Debug, Clone)]
 pub(crate) enum TenantSchema {
     None,
     Token,
-    Path(String),
-    Header(String),
-    Query(String),
+    Place(PlaceSchema),
     Subdomain,
-}
-
-#[derive(Debug)]
-pub(crate) enum AccessSchema {
-    Public,
-    Optional,
-    Authenticated,
-    Permissions(Vec<Located<String>>),
 }
 
 pub(super) fn read(node: &Node<'_>, around: &Surroundings, problems: &mut Problems) -> Option<RouteSchema> {
@@ -120,16 +105,17 @@ pub(super) fn tenant(node: &Node<'_>, problems: &mut Problems) -> Option<TenantS
         return None;
     }
     let mut map = node.map(problems)?;
-    let found = [
-        map.take("path").map(|node| node.string(problems).map(|name| TenantSchema::Path(name.value))),
-        map.take("header").map(|node| super::header_name(&node, problems).map(|name| TenantSchema::Header(name.value))),
-        map.take("query").map(|node| node.string(problems).map(|name| TenantSchema::Query(name.value))),
-        map.take("host").map(|node| node.choice(problems, &[("subdomain", ())]).map(|()| TenantSchema::Subdomain)),
-    ];
+    let subdomain = map.take("host").map(|node| node.choice(problems, &[("subdomain", ())]));
+    let place = place::take(&mut map, problems);
     map.finish(problems);
-    let mut found = found.into_iter().flatten();
-    match (found.next(), found.next()) {
-        (Some(binding), None) => binding,
+    match (subdomain, place) {
+        (Some(subdomain), Ok(None)) => subdomain.map(|()| TenantSchema::Subdomain),
+        (None, Ok(Some(PlaceSchema::Body(_)))) => {
+            node.problem(problems, format!("a tenant is not looked for in the body; write {WAYS}"));
+            None
+        }
+        (None, Ok(Some(place))) => Some(TenantSchema::Place(place)),
+        (_, Err(Several::Reported)) => None,
         _ => {
             node.problem(problems, format!("there must be exactly one binding: {WAYS}"));
             None
@@ -153,7 +139,7 @@ fn methods(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<MethodSchema>
             method.problem(problems, message);
             continue;
         }
-        methods.extend(method_rule(method, &rule, problems));
+        methods.extend(requirement::method(method, &rule, problems));
     }
     Some(methods)
 }
@@ -161,57 +147,4 @@ fn methods(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<MethodSchema>
 /// RFC 9110 section 9.1, with capital letters only, as all registered methods are.
 fn is_method(text: &str) -> bool {
     !text.is_empty() && text.len() <= 32 && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'))
-}
-
-fn method_rule(method: Located<String>, node: &Node<'_>, problems: &mut Problems) -> Option<MethodSchema> {
-    let mut map = node.map(problems)?;
-    let authentication = requirements::authentication(&mut map, problems);
-    let access = access(&mut map, node, problems);
-    map.finish(problems);
-    let access = access?;
-    if matches!(access, AccessSchema::Public) && authentication.is_some() {
-        node.problem(problems, "what is public asks nobody how they authenticated");
-        return None;
-    }
-    Some(MethodSchema { method, access, authentication })
-}
-
-fn access(map: &mut Map<'_>, node: &Node<'_>, problems: &mut Problems) -> Option<AccessSchema> {
-    let access = map.take("access").map(|node| {
-        node.choice(
-            problems,
-            &[("public", AccessWord::Public), ("optional", AccessWord::Optional), ("authenticated", AccessWord::Authenticated)],
-        )
-    });
-    let permissions = map.take("permission").map(|node| (node.strings(problems), node));
-    match (access, permissions) {
-        (Some(word), None) => Some(match word? {
-            AccessWord::Public => AccessSchema::Public,
-            AccessWord::Optional => AccessSchema::Optional,
-            AccessWord::Authenticated => AccessSchema::Authenticated,
-        }),
-        (None, Some((permissions, node))) => {
-            let permissions = permissions?;
-            if permissions.is_empty() {
-                node.problem(problems, "there must be at least one permission; 'access: authenticated' asks for none");
-                return None;
-            }
-            Some(AccessSchema::Permissions(permissions))
-        }
-        (None, None) => {
-            node.problem(problems, "say what is needed: 'permission: ...', or 'access: authenticated', 'optional' or 'public'");
-            None
-        }
-        (Some(_), Some(_)) => {
-            node.problem(problems, "there can be 'access' or 'permission', not both: a permission always needs somebody who has it");
-            None
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-enum AccessWord {
-    Public,
-    Optional,
-    Authenticated,
 }

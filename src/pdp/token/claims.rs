@@ -5,15 +5,26 @@ use std::sync::Arc;
 use super::json::{Json, Object};
 use super::jws::JoseHeader;
 use super::profile::{AcceptedTypes, ClaimPath, IssuerPolicy};
+use crate::pdp::attribute::{Attributes, is_safe_value};
 use crate::pdp::decision::Reason;
 use crate::pdp::permission::PermissionSet;
+use crate::pdp::role::RoleAssignment;
 use crate::pdp::tenant::{Realm, TenantId};
 use crate::pdp::time::UnixTime;
 
-/// The longest identifier (`sub`, `jti`, `sid`, `client_id`, a role), in bytes.
-const MAX_ID_BYTES: usize = 255;
 /// The most roles, permissions, services or audiences.
 const MAX_ITEMS: usize = 1024;
+/// The most actors that acted for one another.
+const MAX_ACTORS: usize = 4;
+
+/// Who acts on behalf of a token's subject (RFC 8693 section 4.1). Of a chain of actors, the one that acts now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// `sub`.
+    pub subject: Box<str>,
+    /// The actor's own roles, in the claim that holds the subject's.
+    pub roles: Vec<RoleAssignment>,
+}
 
 /// What a verified token says.
 #[derive(Debug, Clone)]
@@ -44,10 +55,18 @@ pub struct Claims {
     pub tenant: Option<TenantId>,
     /// `system` or `tenant`.
     pub realm: Option<Realm>,
-    /// Role names.
-    pub roles: Vec<Box<str>>,
-    /// The same, joined by commas.
+    /// Roles, possibly with boundaries.
+    pub roles: Vec<RoleAssignment>,
+    /// The same, joined by commas, boundaries as parameters: `sales;department=d1`.
     pub roles_text: Box<str>,
+    /// Roles that the tenant defined, and what they grant.
+    pub tenant_roles: Vec<(Box<str>, PermissionSet)>,
+    /// Attributes of the subject.
+    pub attributes: Attributes,
+    /// The same as `name=value`, joined by commas.
+    pub attributes_text: Box<str>,
+    /// Who acts on the subject's behalf.
+    pub actor: Option<Actor>,
     /// The permissions that the token itself carries.
     pub permissions: PermissionSet,
     /// The same as the token wrote them, without the odd ones, joined by commas.
@@ -74,7 +93,8 @@ impl Claims {
             return Err(Reason::SenderConstrained);
         }
         let names = &policy.claims;
-        let roles = ids(find(names.roles.as_ref(), payload))?;
+        let roles = assignments(find(names.roles.as_ref(), payload))?;
+        let attributes = attributes(&names.attributes, payload)?;
         let claims = Self {
             issuer: Arc::clone(&policy.name),
             subject: id(payload.get("sub"))?.ok_or(Reason::ClaimsInvalid)?,
@@ -89,14 +109,19 @@ impl Claims {
             authentication_class: id(payload.get("acr"))?,
             tenant: tenant(find(names.tenant.as_ref(), payload))?,
             realm: realm(find(names.realm.as_ref(), payload))?,
-            roles_text: roles.join(",").into(),
+            roles_text: joined(roles.iter().map(assignment_text)),
             roles,
+            tenant_roles: Vec::new(),
+            attributes_text: joined(attributes.iter().map(|(name, value)| format!("{name}={value}"))),
+            attributes,
+            actor: payload.get("act").map(|act| actor(act, policy, 0)).transpose()?,
             permissions: PermissionSet::default(),
             permissions_text: Box::default(),
             odd_permissions: 0,
             services: services(find(names.services.as_ref(), payload))?,
         }
-        .with_permissions(find(names.permissions.as_ref(), payload), policy)?;
+        .with_permissions(find(names.permissions.as_ref(), payload), policy)?
+        .with_tenant_roles(find(names.tenant_roles.as_ref(), payload), policy)?;
         claims.check_required(policy)?;
         claims.check_lifetime(policy)?;
         claims.check_tenant(policy)?;
@@ -118,6 +143,29 @@ impl Claims {
             }
         }
         self.permissions_text = text.into();
+        Ok(self)
+    }
+
+    /// `{ "lead": ["blog:posts.read"] }`
+    fn with_tenant_roles(mut self, claim: Option<&Json>, policy: &IssuerPolicy) -> Result<Self, Reason> {
+        let roles = match claim {
+            None => return Ok(self),
+            Some(Json::Object(roles)) if roles.iter().count() <= MAX_ITEMS => roles,
+            Some(_) => return Err(Reason::ClaimsInvalid),
+        };
+        for (name, permissions) in roles.iter() {
+            if !is_safe_value(name) {
+                return Err(Reason::ClaimsInvalid);
+            }
+            let mut set = PermissionSet::default();
+            for permission in strings(Some(permissions))? {
+                match policy.syntax.grant(permission, policy.wildcards) {
+                    Ok(grant) => set.insert(grant),
+                    Err(_) => self.odd_permissions += 1,
+                }
+            }
+            self.tenant_roles.push((name.into(), set));
+        }
         Ok(self)
     }
 
@@ -155,6 +203,9 @@ impl Claims {
     #[must_use]
     pub fn weight(&self) -> usize {
         let texts = |texts: &[Box<str>]| texts.iter().map(|text| text.len() + 16).sum::<usize>();
+        let roles = |roles: &[RoleAssignment]| {
+            roles.iter().map(|role| size_of::<RoleAssignment>() + role.role.len() + role.boundary.weight()).sum::<usize>()
+        };
         let ids =
             [self.token_id.as_deref(), self.session.as_deref(), self.client_id.as_deref(), self.tenant.as_ref().map(TenantId::as_str)];
         size_of::<Self>()
@@ -163,7 +214,11 @@ impl Claims {
             + self.roles_text.len()
             + self.permissions_text.len()
             + self.permissions.weight()
-            + texts(&self.roles)
+            + roles(&self.roles)
+            + self.tenant_roles.iter().map(|(name, set)| name.len() + size_of::<PermissionSet>() + set.weight()).sum::<usize>()
+            + self.attributes.weight()
+            + self.attributes_text.len()
+            + self.actor.as_ref().map_or(0, |actor| actor.subject.len() + roles(&actor.roles))
             + texts(&self.authentication_methods)
             + self.authentication_class.as_ref().map_or(0, |class| class.len())
             + texts(&self.services)
@@ -216,15 +271,10 @@ fn find<'p>(path: Option<&ClaimPath>, payload: &'p Object) -> Option<&'p Json> {
     path.and_then(|path| path.find(payload))
 }
 
-/// Visible ASCII without comma: it fits into a header, alone or in a list.
-fn is_safe_id(text: &str) -> bool {
-    !text.is_empty() && text.len() <= MAX_ID_BYTES && text.bytes().all(|b| b.is_ascii_graphic() && b != b',')
-}
-
 fn id(claim: Option<&Json>) -> Result<Option<Box<str>>, Reason> {
     match claim {
         None => Ok(None),
-        Some(Json::String(text)) if is_safe_id(text) => Ok(Some(text.clone())),
+        Some(Json::String(text)) if is_safe_value(text) => Ok(Some(text.clone())),
         Some(_) => Err(Reason::ClaimsInvalid),
     }
 }
@@ -244,7 +294,70 @@ fn strings(claim: Option<&Json>) -> Result<Vec<&str>, Reason> {
 }
 
 fn ids(claim: Option<&Json>) -> Result<Vec<Box<str>>, Reason> {
-    strings(claim)?.into_iter().map(|text| if is_safe_id(text) { Ok(text.into()) } else { Err(Reason::ClaimsInvalid) }).collect()
+    strings(claim)?.into_iter().map(|text| if is_safe_value(text) { Ok(text.into()) } else { Err(Reason::ClaimsInvalid) }).collect()
+}
+
+/// Role names, or objects of a role's name and its boundary: `{ "role": "sales", "department": "d1" }`.
+fn assignments(claim: Option<&Json>) -> Result<Vec<RoleAssignment>, Reason> {
+    let items = match claim {
+        None => return Ok(Vec::new()),
+        Some(Json::Array(items)) if items.len() <= MAX_ITEMS => items,
+        Some(_) => return Err(Reason::ClaimsInvalid),
+    };
+    // In the header for the service behind, `;` begins a boundary.
+    let safe = |text: &str| is_safe_value(text) && !text.contains(';');
+    let assignment = |item: &Json| match item {
+        Json::String(role) if safe(role) => Ok(RoleAssignment { role: role.clone(), boundary: Attributes::default() }),
+        Json::Object(assignment) => {
+            let mut boundary = Attributes::default();
+            for (name, value) in assignment.iter().filter(|(name, _)| *name != "role") {
+                match value {
+                    // A boundary that were left out because it cannot be read would be none.
+                    Json::String(value) if safe(name) && safe(value) => boundary.push(name, value),
+                    _ => return Err(Reason::ClaimsInvalid),
+                }
+            }
+            let role = id(assignment.get("role"))?.filter(|role| safe(role)).ok_or(Reason::ClaimsInvalid)?;
+            Ok(RoleAssignment { role, boundary })
+        }
+        _ => Err(Reason::ClaimsInvalid),
+    };
+    items.iter().map(assignment).collect()
+}
+
+/// RFC 9651 section 3.1.2: parameters behind the name.
+fn assignment_text(assignment: &RoleAssignment) -> String {
+    let parameters = assignment.boundary.iter().map(|(name, value)| format!(";{name}={value}"));
+    std::iter::once(assignment.role.to_string()).chain(parameters).collect()
+}
+
+fn joined(texts: impl Iterator<Item = String>) -> Box<str> {
+    texts.collect::<Vec<_>>().join(",").into()
+}
+
+fn attributes(names: &[(Box<str>, ClaimPath)], payload: &Object) -> Result<Attributes, Reason> {
+    let mut attributes = Attributes::default();
+    for (name, path) in names {
+        if let Some(value) = id(path.find(payload))? {
+            attributes.push(name, &value);
+        }
+    }
+    Ok(attributes)
+}
+
+/// The actor, and, to be sure that they are well-formed, those before.
+fn actor(claim: &Json, policy: &IssuerPolicy, before: usize) -> Result<Actor, Reason> {
+    let Json::Object(claim) = claim else { return Err(Reason::ClaimsInvalid) };
+    if let Some(earlier) = claim.get("act") {
+        if before + 1 == MAX_ACTORS {
+            return Err(Reason::ClaimsInvalid);
+        }
+        actor(earlier, policy, before + 1)?;
+    }
+    Ok(Actor {
+        subject: id(claim.get("sub"))?.ok_or(Reason::ClaimsInvalid)?,
+        roles: assignments(find(policy.claims.roles.as_ref(), claim))?,
+    })
 }
 
 fn tenant(claim: Option<&Json>) -> Result<Option<TenantId>, Reason> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::algorithm::Algorithm;
 use super::json::{Json, Object};
-use crate::pdp::permission::PermissionSyntax;
+use crate::pdp::permission::{PermissionSet, PermissionSyntax};
 use crate::pdp::tenant::TenantId;
 
 /// Identifies where keys or revocations come from: equal ids mean that what was fetched for one is good for the other.
@@ -86,6 +86,30 @@ pub struct ClaimNames {
     pub realm: Option<ClaimPath>,
     /// The services that its tenant has paid for.
     pub services: Option<ClaimPath>,
+    /// Roles that its tenant defined.
+    pub tenant_roles: Option<ClaimPath>,
+    /// Attributes of its subject, by the names that the configuration gives them.
+    pub attributes: Vec<(Box<str>, ClaimPath)>,
+}
+
+/// Whose word is needed for an actor (`act`) to act on behalf of a token's subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActingPolicy {
+    /// That of the configuration: one of the actor's roles acts for others. The default.
+    Role,
+    /// The issuer's is enough.
+    Issuer,
+    /// No word is: tokens with actors are refused.
+    Refused,
+}
+
+/// Roles that tenants define for themselves.
+#[derive(Debug, Clone, Default)]
+pub struct TenantRolePolicy {
+    /// Where they are pulled from; `None`: tokens carry them, or there are none.
+    pub source: Option<SourceId>,
+    /// They grant nothing beyond this; `None`: whatever they say.
+    pub within: Option<Arc<PermissionSet>>,
 }
 
 /// Claims that must be there although they are optional by themselves.
@@ -140,6 +164,10 @@ pub struct IssuerPolicy {
     pub keys: SourceId,
     /// Its revocation list, if it has one.
     pub revocations: Option<RevocationRule>,
+    /// Whether tokens with actors are accepted.
+    pub acting: ActingPolicy,
     /// All of the above in short.
     pub fingerprint: PolicyFingerprint,
+    /// What its tenants' own roles may be. No token's verification depends on it.
+    pub tenant_roles: TenantRolePolicy,
 }

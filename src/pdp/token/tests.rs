@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::algorithm::Algorithm;
 use super::jws::CompactJws;
 use super::key::KeySet;
-use super::profile::{AcceptedTypes, ClaimNames, ClaimPath, IssuerPolicy, KeyIdPolicy, PolicyFingerprint, RequiredClaims, SourceId};
+use super::profile::{ActingPolicy, TenantRolePolicy, AcceptedTypes, ClaimNames, ClaimPath, IssuerPolicy, KeyIdPolicy, PolicyFingerprint, RequiredClaims, SourceId};
 use super::verify::{self, VerifiedToken};
 use crate::pdp::decision::Reason;
 use crate::pdp::permission::PermissionSyntax;
@@ -63,10 +63,14 @@ fn policy() -> IssuerPolicy {
             session: at("sid"),
             realm: at("scope"),
             services: at("services"),
+            tenant_roles: at("tenant_roles"),
+            attributes: vec![("department".into(), ClaimPath(vec!["department".into()]))],
         },
         syntax: Arc::new(PermissionSyntax::parse("service:resource.action").unwrap()),
         keys: SourceId(1),
         revocations: None,
+        acting: ActingPolicy::Role,
+        tenant_roles: TenantRolePolicy::default(),
         fingerprint: PolicyFingerprint(1),
     }
 }

@@ -23,7 +23,7 @@ fn client() -> HttpClient {
 }
 
 fn request(url: &Uri) -> GetRequest<'_> {
-    GetRequest { url, if_none_match: None, accept: "application/json", deadline: LONG, max_body_bytes: 1024 }
+    GetRequest { url, if_none_match: None, authorization: None, accept: "application/json", deadline: LONG, max_body_bytes: 1024 }
 }
 
 async fn get(url: &Uri) -> Result<Fetched, FetchError> {

@@ -109,6 +109,7 @@ async fn pull(context: &Context, feed: &RevocationSource, position: Option<&Posi
     let request = GetRequest {
         url: &url,
         if_none_match: position.and_then(|position| position.etag.as_deref()),
+        authorization: None,
         accept: "application/json",
         deadline: GRACE + if position.is_some() { feed.wait } else { Duration::ZERO },
         max_body_bytes: MAX_BYTES,

@@ -1,0 +1,194 @@
+//! What methods ask for.
+
+use std::sync::Arc;
+
+use super::permissions::Vocabulary;
+use super::roles::choices;
+use crate::config::problem::Problems;
+use crate::config::schema::{
+    AccessSchema, AnswerSchema, AuthenticationSchema, MethodSchema, PlaceSchema, RequirementSchema, RevealedSchema, RouteSchema, ScopeSchema,
+};
+use crate::config::yaml::Located;
+use crate::pdp::policy::condition::authentication::AuthenticationRule;
+use crate::pdp::policy::condition::caller::{CallerPattern, CallerRule};
+use crate::pdp::policy::requirement::{Requirement, ScopeRule};
+use crate::pdp::policy::value::{RequestValue, Revealed};
+use crate::pdp::policy::{Access, Answer, MethodRule};
+use crate::pdp::route::PathTemplate;
+use crate::pdp::route::template::TemplateSegment;
+use crate::pdp::scope::Holds;
+
+/// What a route's methods are compiled with.
+pub(super) struct Surroundings<'c> {
+    pub route: &'c RouteSchema,
+    pub vocabulary: &'c Vocabulary,
+    pub has_directory: bool,
+}
+
+impl Surroundings<'_> {
+    pub fn method(&self, schema: &MethodSchema, problems: &mut Problems) -> MethodRule {
+        let shared = &self.route.requirements;
+        let mut all = self.requirement(&schema.all, problems);
+        all.authentication = compile_authentication(shared.authentication.iter().chain(&schema.all.authentication));
+        if all.authentication.acr.as_ref().is_some_and(Vec::is_empty) {
+            let message = "the method, its route and the groups around it have no 'acr' in common, so nobody could ever pass";
+            schema.method.problem(problems, message);
+        }
+        MethodRule {
+            access: match schema.access {
+                AccessSchema::Public => Access::Public,
+                AccessSchema::Optional => Access::Optional,
+                AccessSchema::Authenticated => Access::Authenticated,
+            },
+            acting: self.acting(schema, problems),
+            all,
+            any: schema.any.iter().map(|requirement| self.requirement(requirement, problems)).collect(),
+            answer: schema.answer.map(|AnswerSchema::Permissions| Answer::Permissions),
+        }
+    }
+
+    /// Inside of what refuses actors, nothing lets them.
+    fn acting(&self, schema: &MethodSchema, problems: &mut Problems) -> bool {
+        let route = self.route.requirements.acting.as_ref();
+        if let (Some(route), Some(method)) = (route, &schema.acting)
+            && !route.value
+            && method.value
+        {
+            method.problem(problems, format!("the route or a group around it refuses this, at {}", route.location));
+        }
+        [route, schema.acting.as_ref()].into_iter().flatten().all(|acting| acting.value)
+    }
+
+    fn requirement(&self, schema: &RequirementSchema, problems: &mut Problems) -> Requirement {
+        let shared = self.route.requirements.scope.as_ref();
+        if let (Some(shared), Some(own)) = (shared, &schema.scope) {
+            own.problem(problems, format!("the route or a group around it says 'scope' already, at {}; keep one of them", shared.location));
+        }
+        let scope = schema.scope.as_ref().or(shared).map(|scope| self.scope(scope, problems)).unwrap_or_default();
+        let target = |name: &Located<String>, problems: &mut Problems| self.target(name, problems);
+        let manages: Vec<usize> = schema.manages.iter().filter_map(|name| target(name, problems)).collect();
+        if let (Some(name), false) = (&schema.manages, self.has_directory) {
+            name.problem(problems, NO_DIRECTORY);
+        }
+        Requirement {
+            permissions: schema.permissions.iter().filter_map(|text| self.vocabulary.required(text, problems)).collect(),
+            scope,
+            authentication: compile_authentication(schema.authentication.iter()),
+            callers: schema.callers.iter().map(|callers| compile_callers(callers, problems)).collect(),
+            is_self: schema.is_self.iter().filter_map(|name| target(name, problems)).collect(),
+            manages,
+        }
+    }
+
+    /// The number of a target.
+    fn target(&self, name: &Located<String>, problems: &mut Problems) -> Option<usize> {
+        let targets = &self.route.requirements.targets;
+        let found = targets.iter().position(|(target, _)| target.value == name.value);
+        if found.is_none() {
+            let there = choices("targets", targets.iter().map(|(target, _)| target.value.as_str()));
+            let advice = format!("write 'targets: {{ {}: {{ path: ... }} }}' at the route", name.value);
+            name.problem(problems, format!("there is no target '{}'; {there}; {advice}", name.value));
+        }
+        found
+    }
+
+    fn scope(&self, schema: &Located<ScopeSchema>, problems: &mut Problems) -> ScopeRule {
+        let mut rule = ScopeRule { by_service: schema.value.by_service, ..ScopeRule::default() };
+        let scopes = self.vocabulary.ladder().map(|ladder| ladder.0.as_slice()).unwrap_or_default();
+        if rule.by_service && scopes.is_empty() {
+            schema.problem(problems, "there are no scopes to hand on; write 'permissions: { scopes: [own: subject, all] }'");
+        }
+        for (name, place) in &schema.value.bindings {
+            let scope = scopes.iter().find(|scope| *scope.name == *name.value);
+            let attribute: Option<Arc<str>> = match scope.map(|scope| &scope.holds) {
+                Some(Holds::Everywhere) => {
+                    name.problem(problems, format!("the scope '{}' holds everywhere and is not compared with anything", name.value));
+                    continue;
+                }
+                Some(_) if rule.by_service => {
+                    name.problem(problems, "the service behind checks the scopes ('by: service'), so they are not bound here");
+                    continue;
+                }
+                Some(Holds::Subject) => None,
+                Some(Holds::Attribute(attribute)) => Some(Arc::clone(attribute)),
+                None if self.vocabulary.is_attribute(&name.value) => Some(name.value.as_str().into()),
+                None => {
+                    let scopes = choices("scopes", scopes.iter().map(|scope| &*scope.name));
+                    self.vocabulary.check_attribute(name, &format!("a scope or an attribute; {scopes}"), problems);
+                    continue;
+                }
+            };
+            let Some(revealed) = self.revealed(place, attribute.as_ref(), problems) else { continue };
+            match attribute {
+                None => rule.subject = Some(revealed),
+                Some(attribute) if rule.attribute(&attribute).is_some() => {
+                    name.problem(problems, format!("it is said already what the request's '{attribute}' is"));
+                }
+                Some(attribute) => rule.attributes.push((attribute, revealed)),
+            }
+        }
+        rule
+    }
+
+    /// `attribute` is the one that is looked for; `None`: the subject.
+    fn revealed(&self, schema: &Located<RevealedSchema>, attribute: Option<&Arc<str>>, problems: &mut Problems) -> Option<Revealed> {
+        match &schema.value {
+            RevealedSchema::Place(place) => {
+                let place = Located { value: place.clone(), location: schema.location.clone(), key: schema.key.clone() };
+                compile_place(&place, &self.route.path, problems).map(Revealed::Request)
+            }
+            RevealedSchema::Target { target, attribute: named } => {
+                let target = self.target(&schema.clone().with(target.clone()), problems)?;
+                let attribute = named.as_deref().map(Arc::from).or_else(|| attribute.cloned());
+                if attribute.is_some() && !self.has_directory {
+                    schema.problem(problems, NO_DIRECTORY);
+                }
+                Some(attribute.map_or(Revealed::TargetId(target), |attribute| Revealed::TargetAttribute(target, attribute)))
+            }
+        }
+    }
+}
+
+const NO_DIRECTORY: &str = "what a target is can only be known from a 'directory', and none is configured; write 'directory: { url: ... }'";
+
+/// Where in the request a value stands.
+pub(super) fn compile_place(place: &Located<PlaceSchema>, path: &PathTemplate, problems: &mut Problems) -> Option<RequestValue> {
+    match &place.value {
+        PlaceSchema::Header(name) => Some(RequestValue::Header(name.as_str().into())),
+        PlaceSchema::Query(name) => Some(RequestValue::Query(name.as_str().into())),
+        PlaceSchema::Body(name) => Some(RequestValue::Body(name.split('.').map(Box::from).collect())),
+        PlaceSchema::Path(name) => {
+            let position = path.position_of(name);
+            if position.is_none() {
+                let parameters: Vec<String> = path
+                    .segments()
+                    .iter()
+                    .filter_map(|segment| if let TemplateSegment::Param(name) = segment { Some(format!("'{name}'")) } else { None })
+                    .collect();
+                let have = if parameters.is_empty() { "it has none".to_string() } else { format!("it has {}", parameters.join(", ")) };
+                place.problem(problems, format!("the path has no parameter '{{{name}}}' of one segment; {have}"));
+            }
+            position.map(RequestValue::Path)
+        }
+    }
+}
+
+/// Mesh identities.
+pub(super) fn compile_callers(texts: &[Located<String>], problems: &mut Problems) -> CallerRule {
+    let patterns = texts.iter().filter_map(|text| {
+        let pattern = CallerPattern::parse(&text.value);
+        if pattern.is_none() {
+            let message = format!("'{}' is no mesh identity, such as 'spiffe://mesh/ns/shop/sa/orders' or 'spiffe://mesh/ns/shop/*'", text.value);
+            text.problem(problems, message);
+        }
+        pattern
+    });
+    CallerRule(patterns.collect())
+}
+
+/// All that groups, a route and a method ask for.
+fn compile_authentication<'s>(all: impl Iterator<Item = &'s AuthenticationSchema>) -> AuthenticationRule {
+    all.fold(AuthenticationRule::default(), |rule, AuthenticationSchema { mfa, acr, max_age }| {
+        rule.and(&AuthenticationRule { mfa: *mfa, acr: acr.clone(), max_age: *max_age })
+    })
+}

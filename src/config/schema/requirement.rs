@@ -1,0 +1,157 @@
+//! What a method needs: a requirement, or one of several (`any`).
+
+use crate::config::problem::Problems;
+use crate::config::yaml::{Located, Map, Node};
+
+use super::place::{self, RevealedSchema};
+use super::requirements::{self, AuthenticationSchema};
+
+/// A method and its rule.
+#[derive(Debug)]
+pub(crate) struct MethodSchema {
+    pub method: Located<String>,
+    pub access: AccessSchema,
+    pub acting: Option<Located<bool>>,
+    pub answer: Option<AnswerSchema>,
+    pub all: RequirementSchema,
+    pub any: Vec<RequirementSchema>,
+}
+
+/// Who may, before anything else is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AccessSchema {
+    Public,
+    Optional,
+    Authenticated,
+}
+
+/// What Portcullis answers by itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum AnswerSchema {
+    Permissions,
+}
+
+/// All of these.
+#[derive(Debug, Default)]
+pub(crate) struct RequirementSchema {
+    pub permissions: Vec<Located<String>>,
+    pub scope: Option<Located<ScopeSchema>>,
+    pub authentication: Option<AuthenticationSchema>,
+    pub callers: Vec<Vec<Located<String>>>,
+    pub is_self: Option<Located<String>>,
+    pub manages: Option<Located<String>>,
+}
+
+/// `scope`: by what a scope or a boundary is checked.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ScopeSchema {
+    pub by_service: bool,
+    /// Names of scopes or of attributes, and where the request reveals them.
+    pub bindings: Vec<(Located<String>, Located<RevealedSchema>)>,
+}
+
+impl RequirementSchema {
+    /// Whether it asks for nothing that it could be refused for.
+    fn is_empty(&self) -> bool {
+        self.permissions.is_empty()
+            && self.authentication.is_none()
+            && self.callers.is_empty()
+            && self.is_self.is_none()
+            && self.manages.is_none()
+    }
+
+    fn take(map: &mut Map<'_>, problems: &mut Problems) -> Self {
+        let permissions = map.take("permission").and_then(|node| {
+            let permissions = node.strings(problems)?;
+            if permissions.is_empty() {
+                node.problem(problems, "there must be at least one permission; 'access: authenticated' asks for none");
+            }
+            Some(permissions)
+        });
+        Self {
+            permissions: permissions.unwrap_or_default(),
+            scope: map.take("scope").and_then(|node| scope(&node, problems)),
+            authentication: requirements::authentication(map, problems),
+            callers: map.take("principals").and_then(|node| requirements::callers(&node, problems)).into_iter().collect(),
+            is_self: map.take("self").and_then(|node| node.string(problems)),
+            manages: map.take("manages").and_then(|node| node.string(problems)),
+        }
+    }
+}
+
+/// Reads `scope`.
+pub(super) fn scope(node: &Node<'_>, problems: &mut Problems) -> Option<Located<ScopeSchema>> {
+    let mut scope = ScopeSchema::default();
+    for (name, node) in node.entries(problems)? {
+        if name.value == "by" {
+            scope.by_service = node.choice(problems, &[("service", true)])?;
+        } else if let Some(revealed) = place::revealed(&node, problems) {
+            scope.bindings.push((name, revealed));
+        }
+    }
+    if !scope.by_service && scope.bindings.is_empty() {
+        node.problem(problems, "say what the request reveals, such as '{ own: { path: user } }', or '{ by: service }' if the service behind filters");
+        return None;
+    }
+    Some(node.locate(scope))
+}
+
+/// Reads a method's rule.
+pub(super) fn method(method: Located<String>, node: &Node<'_>, problems: &mut Problems) -> Option<MethodSchema> {
+    let mut map = node.map(problems)?;
+    let both = map.has("permission") && map.has("access");
+    let before = problems.len();
+    let all = RequirementSchema::take(&mut map, problems);
+    let any = map.take("any").map(|node| alternatives(&node, problems));
+    let acting = map.take("acting").and_then(|node| requirements::acting(&node, problems));
+    let answer = map.take("answer").and_then(|node| node.choice(problems, &[("permissions", AnswerSchema::Permissions)]));
+    let access = map.take("access").map(|node| {
+        let choices =
+            [("public", AccessSchema::Public), ("optional", AccessSchema::Optional), ("authenticated", AccessSchema::Authenticated)];
+        node.choice(problems, &choices)
+    });
+    map.finish(problems);
+    // A part that could not be read must not look as if it were not there.
+    if problems.len() > before && access.is_none() && all.is_empty() && any.is_none() {
+        return None;
+    }
+    let asks = !all.is_empty() || any.is_some();
+    let access = match access {
+        Some(access) => access?,
+        None if asks => AccessSchema::Authenticated,
+        None => {
+            node.problem(problems, "say what is needed: 'permission: ...', or 'access: authenticated', 'optional' or 'public'");
+            return None;
+        }
+    };
+    if both {
+        node.problem(problems, "there can be 'access' or 'permission', not both: a permission always needs somebody who has it");
+        return None;
+    }
+    if access == AccessSchema::Public && (asks || answer.is_some() || acting.is_some()) {
+        node.problem(problems, "what is public asks nobody for anything; leave out either that or the rest");
+        return None;
+    }
+    if access == AccessSchema::Optional && answer.is_some() {
+        node.problem(problems, "an answer about the caller's permissions needs a caller; write 'access: authenticated'");
+        return None;
+    }
+    Some(MethodSchema { method, access, acting, answer, all, any: any.unwrap_or_default() })
+}
+
+fn alternatives(node: &Node<'_>, problems: &mut Problems) -> Vec<RequirementSchema> {
+    let nodes = node.items(problems).unwrap_or_default();
+    if nodes.len() < 2 {
+        node.problem(problems, "'any' lists two or more requirements, one of which has to be met");
+    }
+    let alternative = |node: &Node<'_>| {
+        let mut map = node.map(problems)?;
+        let requirement = RequirementSchema::take(&mut map, problems);
+        map.finish(problems);
+        if requirement.is_empty() {
+            node.problem(problems, "this alternative asks for nothing, so everybody would meet it");
+        }
+        Some(requirement)
+    };
+    nodes.iter().filter_map(alternative).collect()
+}

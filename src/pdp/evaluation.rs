@@ -1,0 +1,339 @@
+//! Whether somebody, who is known by now, meets what a method requires.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::View;
+use super::attribute::{Attributes, is_safe_value};
+use super::decision::{Effect, Granted, Reason};
+use super::path::NormalizedPath;
+use super::permission::{Permission, PermissionSet};
+use super::policy::RoutePolicy;
+use super::policy::condition::authentication::{AuthenticationEvent, StepUp};
+use super::policy::requirement::{Requirement, ScopeRule};
+use super::policy::value::{self, RequestValue, Revealed};
+use super::principal::Principal;
+use super::request::AccessRequest;
+use super::role::{ManageRule, TenantRoles, Within};
+use super::scope::{Holds, Level, RequiredPermission};
+use super::target::{Target, TargetFact, TargetKey};
+use super::time::UnixTime;
+use super::token::claims::Claims;
+use super::token::profile::IssuerPolicy;
+
+/// Why a requirement is not met.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub reason: Reason,
+    /// What the client has to do better, where that is the answer.
+    pub step_up: Option<StepUp>,
+    /// What a directory has to be asked, where that is missing.
+    pub wanted: Option<TargetKey>,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self { reason, step_up: None, wanted: None }
+    }
+}
+
+/// The name of the scope in which permissions were granted, where they have scopes.
+type ScopeName = Option<Arc<str>>;
+
+/// Something that gives the caller permissions: the token, or a role.
+struct Holder<'a> {
+    permissions: &'a PermissionSet,
+    /// It grants nothing beyond this.
+    within: Option<&'a PermissionSet>,
+    /// It counts only where what the request is about has these attributes.
+    boundary: Option<&'a Attributes>,
+    manages: Option<&'a ManageRule>,
+}
+
+impl Holder<'_> {
+    fn allows(&self, permission: &Permission) -> bool {
+        self.permissions.allows(permission) && self.within.is_none_or(|within| within.allows(permission))
+    }
+
+    /// The number of the widest level that is granted.
+    fn widest(&self, required: &RequiredPermission) -> Option<usize> {
+        required.levels().iter().position(|level| self.allows(&level.permission))
+    }
+}
+
+/// What is at hand when requirements are checked.
+pub(super) struct Context<'a, 'r, 'p> {
+    pub view: &'a View<'a>,
+    pub request: &'a AccessRequest<'r>,
+    pub path: &'a NormalizedPath<'p>,
+    pub route: &'a RoutePolicy,
+    pub principal: &'a Principal,
+    pub issuer: &'a IssuerPolicy,
+    /// The roles that tenants defined, if they are pulled from the identity service and within their bound.
+    pub tenant_roles: Option<&'a TenantRoles>,
+    pub now: UnixTime,
+}
+
+/// One caller before one method of one route.
+pub(super) struct Evaluation<'a, 'r, 'p> {
+    at: Context<'a, 'r, 'p>,
+    claims: &'a Claims,
+    holders: SmallVec<[Holder<'a>; 8]>,
+    unknown_roles: usize,
+}
+
+impl<'a, 'r, 'p> Evaluation<'a, 'r, 'p> {
+    pub fn new(at: Context<'a, 'r, 'p>) -> Self {
+        let claims = at.principal.token().claims();
+        let token = Holder { permissions: &claims.permissions, within: None, boundary: None, manages: None };
+        let mut evaluation = Self { claims, holders: SmallVec::from_iter([token]), unknown_roles: 0, at };
+        evaluation.add_roles();
+        evaluation
+    }
+
+    fn add_roles(&mut self) {
+        let (claims, roles) = (self.claims, &self.at.view.snapshot.roles);
+        // What is said of somebody in their own tenant says nothing in another.
+        let at_home = self.at.principal.is_at_home();
+        for assignment in &claims.roles {
+            let boundary = Some(&assignment.boundary).filter(|boundary| !boundary.is_empty());
+            let holder = match roles.get(&assignment.role) {
+                Some(role) => Holder { permissions: &role.permissions, within: None, boundary, manages: role.manages.as_ref() },
+                None => match self.tenants_own(&assignment.role) {
+                    Some(permissions) => Holder { permissions, within: self.at.issuer.tenant_roles.within.as_deref(), boundary, manages: None },
+                    None => {
+                        self.unknown_roles += 1;
+                        continue;
+                    }
+                },
+            };
+            if at_home || (boundary.is_none() && roles.get(&assignment.role).is_some()) {
+                self.holders.push(holder);
+            }
+        }
+    }
+
+    /// A role that the token's tenant defined for itself.
+    fn tenants_own(&self, role: &str) -> Option<&'a PermissionSet> {
+        let claims = self.claims;
+        let carried = claims.tenant_roles.iter().find(|(name, _)| **name == *role).map(|(_, permissions)| permissions);
+        carried.or_else(|| self.at.tenant_roles?.get(claims.tenant.as_ref()?, role))
+    }
+
+    /// How many of the token's roles nobody knows. They grant nothing.
+    pub fn unknown_roles(&self) -> usize {
+        self.unknown_roles
+    }
+
+    /// Whether there may be more permissions than are known.
+    fn roles_are_missing(&self) -> bool {
+        self.unknown_roles > 0 && self.at.issuer.tenant_roles.source.is_some() && self.at.tenant_roles.is_none()
+    }
+
+    /// All permissions of a requirement; gives the narrowest scope in which one of them was granted.
+    pub fn check_permissions(&self, requirement: &Requirement) -> Result<ScopeName, Refusal> {
+        let mut narrowest: Option<&Level> = None;
+        let mut rank = 0;
+        for required in &requirement.permissions {
+            let (place, level) = self.check_permission(required, &requirement.scope)?;
+            if narrowest.is_none() || place > rank {
+                (narrowest, rank) = (Some(level), place);
+            }
+        }
+        Ok(narrowest.and_then(|level| level.scope.as_ref()).map(|scope| Arc::clone(&scope.name)))
+    }
+
+    /// The widest level at which a permission is granted and what the request is about is within its scope, and its number.
+    fn check_permission<'q>(&self, required: &'q RequiredPermission, rule: &ScopeRule) -> Result<(usize, &'q Level), Refusal> {
+        let mut best: Option<(usize, &'q Level)> = None;
+        let mut granted = false;
+        let mut undecided = None;
+        for holder in &self.holders {
+            let Some(widest) = holder.widest(required) else { continue };
+            granted = true;
+            match self.is_within_boundary(holder, rule) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(refusal) => {
+                    undecided.get_or_insert(refusal);
+                    continue;
+                }
+            }
+            // A wider grant includes the narrower ones.
+            for (place, level) in required.levels().iter().enumerate().skip(widest) {
+                if best.is_some_and(|(best, _)| best <= place) {
+                    break;
+                }
+                match self.is_in_scope(level, holder, rule) {
+                    Ok(true) => {
+                        best = Some((place, level));
+                        break;
+                    }
+                    Ok(false) => {}
+                    Err(refusal) => {
+                        undecided.get_or_insert(refusal);
+                    }
+                }
+            }
+        }
+        match (best, undecided) {
+            (Some(best), _) => Ok(best),
+            (None, Some(refusal)) => Err(refusal),
+            (None, None) if self.roles_are_missing() => Err(Reason::RolesUnavailable.into()),
+            (None, None) if granted => Err(Reason::ScopeInsufficient.into()),
+            (None, None) => Err(Reason::PermissionMissing.into()),
+        }
+    }
+
+    fn is_within_boundary(&self, holder: &Holder<'_>, rule: &ScopeRule) -> Result<bool, Refusal> {
+        for (name, value) in holder.boundary.into_iter().flat_map(Attributes::iter) {
+            // What the request does not reveal cannot be within.
+            let Some(revealed) = rule.attribute(name) else { return Ok(false) };
+            if self.revealed(revealed)?.as_deref() != Some(value) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn is_in_scope(&self, level: &Level, holder: &Holder<'_>, rule: &ScopeRule) -> Result<bool, Refusal> {
+        let Some(scope) = &level.scope else { return Ok(true) };
+        if rule.by_service {
+            return Ok(true);
+        }
+        let (revealed, own) = match &scope.holds {
+            Holds::Everywhere => return Ok(true),
+            Holds::Subject => (rule.subject.as_ref(), Some(&*self.claims.subject)),
+            Holds::Attribute(name) => (rule.attribute(name), self.own_attribute(holder, name)),
+        };
+        let (Some(revealed), Some(own)) = (revealed, own) else { return Ok(false) };
+        Ok(self.revealed(revealed)?.as_deref() == Some(own))
+    }
+
+    /// The caller's attribute: within an assignment with a boundary, the boundary's.
+    fn own_attribute<'h>(&'h self, holder: &Holder<'h>, name: &str) -> Option<&'h str> {
+        let bounded = holder.boundary.and_then(|boundary| boundary.get(name));
+        bounded.or_else(|| self.claims.attributes.get(name).filter(|_| self.at.principal.is_at_home()))
+    }
+
+    /// What a request reveals. `None`: nothing clear.
+    fn revealed(&self, revealed: &Revealed) -> Result<Option<Cow<'_, str>>, Refusal> {
+        Ok(match revealed {
+            Revealed::Request(place) => self.value(place)?,
+            Revealed::TargetId(target) => Some(self.target_id(*target)?),
+            Revealed::TargetAttribute(target, name) => {
+                self.target(*target)?.attributes.get(name).map(|value| Cow::Owned(value.to_string()))
+            }
+        })
+    }
+
+    fn value(&self, place: &RequestValue) -> Result<Option<Cow<'_, str>>, Refusal> {
+        Ok(value::find(place, self.at.path, self.at.request))
+    }
+
+    /// Everything of a requirement but its permissions.
+    pub fn check_conditions(&self, requirement: &Requirement) -> Result<(), Refusal> {
+        let event = AuthenticationEvent {
+            methods: &self.claims.authentication_methods,
+            class: self.claims.authentication_class.as_deref(),
+            at: self.claims.authenticated_at,
+        };
+        if let Err(step_up) = requirement.authentication.check(&event, self.at.issuer.leeway, self.at.now) {
+            return Err(Refusal { step_up: Some(step_up), ..Reason::AuthenticationInsufficient.into() });
+        }
+        if !requirement.callers.iter().all(|callers| callers.admits(self.at.request.peer.principal)) {
+            return Err(Reason::CallerNotAllowed.into());
+        }
+        for target in &requirement.is_self {
+            if self.target_id(*target)? != *self.claims.subject {
+                return Err(Reason::TargetNotSelf.into());
+            }
+        }
+        for target in &requirement.manages {
+            self.check_manages(*target)?;
+        }
+        Ok(())
+    }
+
+    /// One of several requirements. Of those that fail, what could not be decided comes first, then what the client can mend, then the
+    /// first one.
+    pub fn check_any(&self, alternatives: &[Requirement]) -> Result<ScopeName, Refusal> {
+        let mut refusals = Vec::new();
+        for requirement in alternatives {
+            let met = self.check_permissions(requirement).and_then(|scope| self.check_conditions(requirement).map(|()| scope));
+            match met {
+                Ok(scope) => return Ok(scope),
+                Err(refusal) => refusals.push(refusal),
+            }
+        }
+        let weight = |refusal: &Refusal| match refusal.reason.effect() {
+            Effect::Indeterminate => 0,
+            _ if refusal.step_up.is_some() => 1,
+            _ => 2,
+        };
+        Err(refusals.into_iter().min_by_key(weight).unwrap_or_else(|| Reason::InternalError.into()))
+    }
+
+    /// Whether one of the caller's roles manages a target.
+    fn check_manages(&self, number: usize) -> Result<(), Refusal> {
+        let managing = || self.holders.iter().filter_map(|holder| Some((holder, holder.manages?)));
+        // Who manages nobody need not learn whether there is such a person.
+        if managing().next().is_none() {
+            return Err(Reason::TargetNotManaged.into());
+        }
+        let target = self.target(number)?;
+        let reaches = |(holder, rule): (&Holder<'_>, &ManageRule)| {
+            let within_boundary = holder.boundary.into_iter().flat_map(Attributes::iter);
+            let within = match &rule.within {
+                Within::Tenant => true,
+                Within::Attribute(name) => {
+                    let own = self.own_attribute(holder, name);
+                    own.is_some() && own == target.attributes.get(name)
+                }
+            };
+            within && rule.covers(&target) && within_boundary.into_iter().all(|(name, value)| target.attributes.get(name) == Some(value))
+        };
+        if managing().any(reaches) { Ok(()) } else { Err(Reason::TargetNotManaged.into()) }
+    }
+
+    fn target_id(&self, number: usize) -> Result<Cow<'_, str>, Refusal> {
+        let (_, place) = self.at.route.targets.get(number).ok_or(Reason::InternalError)?;
+        self.value(place)?.filter(|id| is_safe_value(id)).ok_or_else(|| Reason::TargetUnclear.into())
+    }
+
+    /// What the directory says of a target in the tenant in which the request takes place.
+    fn target(&self, number: usize) -> Result<Arc<Target>, Refusal> {
+        let directory = self.at.view.snapshot.directory.ok_or(Reason::InternalError)?;
+        let key = TargetKey { directory, tenant: self.at.principal.tenant().cloned(), user: self.target_id(number)?.into() };
+        match self.at.view.facts.target(&key) {
+            TargetFact::Known(target) => Ok(target),
+            TargetFact::Unknown => Err(Reason::TargetUnknown.into()),
+            TargetFact::Failed => Err(Reason::TargetUnavailable.into()),
+            TargetFact::NotAsked => Err(Refusal { wanted: Some(key), ..Reason::TargetUnavailable.into() }),
+        }
+    }
+
+    /// Of all permissions that routes ask for, those that the caller has: the widest scope that holds everywhere, and what a role with
+    /// a boundary adds to that.
+    pub fn permissions(&self) -> Vec<Granted> {
+        let mut all = Vec::new();
+        for required in &self.at.view.snapshot.permissions {
+            let of = |bounded: bool| self.holders.iter().filter(move |holder| holder.boundary.is_some() == bounded);
+            let granted = |place: usize, boundary: Option<&Attributes>| Granted {
+                permission: Arc::clone(required.name()),
+                scope: required.levels().get(place).and_then(|level| level.scope.as_ref()).map(|scope| Arc::clone(&scope.name)),
+                boundary: boundary.cloned().unwrap_or_default(),
+            };
+            let everywhere = of(false).filter_map(|holder| holder.widest(required)).min();
+            all.extend(everywhere.map(|place| granted(place, None)));
+            for holder in of(true) {
+                let adds = |place: &usize| everywhere.is_none_or(|everywhere| *place < everywhere);
+                let addition = holder.widest(required).filter(adds).map(|place| granted(place, holder.boundary));
+                all.extend(addition.filter(|addition| !all.contains(addition)));
+            }
+        }
+        all
+    }
+}

@@ -1,0 +1,139 @@
+//! Keeps the roles fresh that tenants defined for themselves: `{ "tenants": { "acme": { "lead": ["blog:posts.read"] } } }`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use super::http_client::{Fetched, GetRequest};
+use super::refresh::{Context, backoff, jitter};
+use crate::config::{Source, TenantRoleFeed};
+use crate::pdp::attribute::is_safe_value;
+use crate::pdp::permission::{PermissionSet, PermissionSyntax};
+use crate::pdp::role::TenantRoles;
+use crate::pdp::tenant::TenantId;
+use crate::pdp::token::json::{self, Json};
+
+/// The longest document.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// The longest time that a fetch may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Waits between failed fetches.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+const LAST_RETRY: Duration = Duration::from_secs(4);
+
+/// Why there are no new roles: a label for metrics, a text for people, and what the server asked for.
+struct Failure {
+    label: &'static str,
+    message: String,
+    retry_after: Option<Duration>,
+}
+
+/// Fetches a source's roles, again and again.
+pub async fn refresh(context: &Context, source: &Source, feed: &TenantRoleFeed) -> Infallible {
+    let mut current: Option<(Arc<TenantRoles>, Option<String>)> = None;
+    let mut failures = 0;
+    loop {
+        let etag = current.as_ref().and_then(|(_, etag)| etag.as_deref());
+        let pause = match fetch(context, feed, etag).await {
+            Ok(news) => {
+                failures = 0;
+                context.metrics.refreshed(&source.issuer, "tenant_roles", if news.is_some() { "ok" } else { "unchanged" });
+                if let Some((roles, etag)) = news {
+                    tracing::debug!(issuer = %source.issuer, roles = roles.len(), "the tenants' roles were fetched");
+                    current = Some((Arc::new(roles), etag));
+                }
+                if let Some((roles, _)) = &current {
+                    context.live.publish_tenant_roles(source.id, Arc::clone(roles), Instant::now(), feed.source.max_stale);
+                }
+                jitter(feed.source.refresh)
+            }
+            Err(failure) => {
+                failures += 1;
+                context.metrics.refreshed(&source.issuer, "tenant_roles", failure.label);
+                tracing::warn!(issuer = %source.issuer, failures, error = %failure.message, "the tenants' roles could not be refreshed; the last ones stay within their bound");
+                backoff(failures, FIRST_RETRY, LAST_RETRY.min(feed.source.refresh), failure.retry_after)
+            }
+        };
+        sleep(pause).await;
+    }
+}
+
+async fn fetch(context: &Context, feed: &TenantRoleFeed, etag: Option<&str>) -> Result<Option<(TenantRoles, Option<String>)>, Failure> {
+    let failed = |label, message| Failure { label, message, retry_after: None };
+    let authorization = super::bearer(feed.source.token_file.as_deref()).await.map_err(|message| failed("token_file", message))?;
+    let request = GetRequest {
+        url: &feed.source.url,
+        if_none_match: etag,
+        authorization: authorization.as_deref(),
+        accept: "application/json",
+        deadline: DEADLINE,
+        max_body_bytes: MAX_BYTES,
+    };
+    let fetched = context.client.get(request).await;
+    match fetched.map_err(|error| Failure { label: error.label(), message: error.to_string(), retry_after: error.retry_after() })? {
+        Fetched::NotModified { .. } => Ok(None),
+        Fetched::Body { bytes, etag, .. } => {
+            let roles = read(&bytes, &feed.syntax).map_err(|message| failed("invalid", message))?;
+            Ok(Some((roles, etag)))
+        }
+    }
+}
+
+/// Reads a document. One wrong shape fails all of it; a permission that does not fit the syntax grants nothing.
+fn read(bytes: &[u8], syntax: &PermissionSyntax) -> Result<TenantRoles, String> {
+    let document = json::parse_object(bytes).map_err(|_| "it is not one well-formed JSON object")?;
+    let Some(Json::Object(tenants)) = document.get("tenants") else { return Err("it has no object 'tenants'".into()) };
+    let mut all = TenantRoles::default();
+    for (tenant, roles) in tenants.iter() {
+        let id = TenantId::parse(tenant).ok_or_else(|| format!("{tenant:?} is no tenant id"))?;
+        let Json::Object(roles) = roles else { return Err(format!("the roles of {tenant:?} are no object")) };
+        for (role, permissions) in roles.iter() {
+            let Json::Array(permissions) = permissions else { return Err(format!("the role {role:?} of {tenant:?} is no list")) };
+            if !is_safe_value(role) {
+                return Err(format!("{role:?} of {tenant:?} is no name of a role"));
+            }
+            let mut set = PermissionSet::default();
+            for permission in permissions {
+                let Json::String(permission) = permission else {
+                    return Err(format!("the role {role:?} of {tenant:?} has a permission that is no text"));
+                };
+                if let Ok(grant) = syntax.grant(permission, true) {
+                    set.insert(grant);
+                }
+            }
+            all.insert(id.clone(), role, set);
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_read_whole_or_not_at_all() {
+        let syntax = PermissionSyntax::parse("service:resource.action").unwrap();
+        let roles = read(br#"{"tenants":{"acme":{"lead":["blog:posts.*","odd permission"],"none":[]},"globex":{}}}"#, &syntax).unwrap();
+        let acme = TenantId::parse("acme").unwrap();
+        assert!(roles.get(&acme, "lead").unwrap().allows(&syntax.required("blog:posts.read").unwrap()));
+        assert!(roles.get(&acme, "none").unwrap().is_empty());
+        assert!(roles.get(&TenantId::parse("globex").unwrap(), "lead").is_none());
+        for document in [
+            "",
+            "[]",
+            "{}",
+            r#"{"tenants":[]}"#,
+            r#"{"tenants":{"a,b":{}}}"#,
+            r#"{"tenants":{"acme":[]}}"#,
+            r#"{"tenants":{"acme":{"lead":"blog:posts.read"}}}"#,
+            r#"{"tenants":{"acme":{"lead":[1]}}}"#,
+            r#"{"tenants":{"acme":{"a b":[]}}}"#,
+            r#"{"tenants":{"acme":{"lead":[],"lead":[]}}}"#,
+        ] {
+            assert!(read(document.as_bytes(), &syntax).is_err(), "{document}");
+        }
+    }
+}

@@ -22,6 +22,7 @@ pub mod ext_authz;
 pub mod identity;
 pub mod pdp;
 pub mod pip;
+pub mod policy_test;
 pub mod server;
 pub mod state;
 pub mod telemetry;

@@ -1,19 +1,12 @@
-//! Decisions as data: `tests/decisions/*.yaml` holds configurations, requests, and what must come of them.
-//!
-//! [`reader`] reads YAML, [`case`] says what a case is made of, [`build`] turns it into what the PDP takes, and [`run`] decides and
-//! compares. Every case is decided three times: never seen, with its repeated headers joined as Envoy may do it, and once more with
-//! its token remembered. All three must agree.
-
-mod build;
-mod case;
-mod reader;
-mod run;
+//! Decisions as data: `tests/decisions/*.yaml` holds configurations, requests, and what must come of them, run as
+//! `portcullis test` runs those of anybody.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use case::CaseFile;
 use portcullis::pdp::decision::{Effect, Reason};
+use portcullis::policy_test::case::{Case, CaseFile};
+use portcullis::policy_test::run;
 
 /// What the front doors say themselves: there is no request to decide on, no time for it, or a defect.
 const SAID_BY_FRONT_DOORS: [Reason; 3] = [Reason::RequestMalformed, Reason::Overloaded, Reason::InternalError];
@@ -59,7 +52,7 @@ fn every_refusal_has_a_neighbour_that_is_let_through() {
 }
 
 /// A refusal proves little if nothing nearby is ever allowed.
-fn lacks_twin(file: &CaseFile, case: &case::Case) -> Result<(), String> {
+fn lacks_twin(file: &CaseFile, case: &Case) -> Result<(), String> {
     let at = format!("{}:{}: '{}'", file.name, case.line, case.name);
     if case.expected.reason.effect() == Effect::Permit {
         return Ok(());

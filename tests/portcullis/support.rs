@@ -1,13 +1,13 @@
-//! What several tests need: keys, tokens of any shape, and a time that stands still.
-
-pub mod keys;
-pub mod template;
-pub mod token;
+//! What several tests need: keys and tokens of any shape, as policy tests have them, and a time that stands still.
 
 use portcullis::pdp::time::UnixTime;
+use portcullis::policy_test::NOW_SECONDS;
+use portcullis::policy_test::token::TokenSpec;
 
-/// The time at which tests take place unless they say otherwise, in seconds since the epoch: 2027-01-15T08:00:00Z.
-pub const NOW_SECONDS: i64 = 1_800_000_000;
-
-/// The same as the PDP takes it.
+/// The time at which tests take place unless they say otherwise.
 pub const NOW: UnixTime = UnixTime::from_seconds(NOW_SECONDS);
+
+/// A token that is at least printable.
+pub fn mint_text(spec: &TokenSpec) -> String {
+    String::from_utf8(spec.mint().expect("a token")).expect("a printable token")
+}

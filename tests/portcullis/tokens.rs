@@ -9,10 +9,11 @@ use portcullis::pdp::token::cache::TokenCache;
 use portcullis::pdp::token::key::KeySet;
 use portcullis::pdp::token::profile::SourceId;
 use portcullis::pdp::{Facts, Revocations, View, decide};
+use portcullis::policy_test::keys;
+use portcullis::policy_test::token::{Tampering, TokenSpec};
 use serde_json::json;
 
-use crate::support::token::{Tampering, TokenSpec};
-use crate::support::{NOW, keys};
+use crate::support::{NOW, mint_text};
 
 const CONFIGURATION: &str = "
 issuers: { manager: { issuer: https://id.example.com, audiences: [blog], jwks: { file: /jwks.json } } }
@@ -36,7 +37,7 @@ fn judge(tokens: impl Iterator<Item = String>, mut verdict: impl FnMut(&str, Rea
     let file = SourceFile { name: "c.yaml".into(), text: CONFIGURATION.into() };
     let configuration = Configuration::compile(&[file]).unwrap();
     let algorithms = &configuration.snapshot.issuers.iter().next().unwrap().algorithms;
-    let facts = OneKey(Arc::new(KeySet::parse(keys::key_set([keys::named("rsa-a").unwrap()]).to_string().as_bytes(), algorithms).unwrap()));
+    let facts = OneKey(Arc::new(KeySet::parse(keys::key_set(&["rsa-a"]).unwrap().to_string().as_bytes(), algorithms).unwrap()));
     let cache = TokenCache::new(1 << 20);
     for token in tokens {
         let value = format!("Bearer {token}");
@@ -54,14 +55,14 @@ fn spec() -> TokenSpec {
 
 #[test]
 fn every_bit_of_an_rs256_signature_counts() {
-    judge(std::iter::once(spec().mint_text()), |_, reason| assert_eq!(reason, Reason::Allowed));
-    let tampered = (0..2048).map(|bit| TokenSpec { tampering: vec![Tampering::Flip(bit)], ..spec() }.mint_text());
+    judge(std::iter::once(mint_text(&spec())), |_, reason| assert_eq!(reason, Reason::Allowed));
+    let tampered = (0..2048).map(|bit| mint_text(&TokenSpec { tampering: vec![Tampering::Flip(bit)], ..spec() }));
     judge(tampered, |token, reason| assert_eq!(reason, Reason::SignatureInvalid, "{token}"));
 }
 
 #[test]
 fn every_character_of_a_token_counts_even_when_the_good_one_is_remembered() {
-    let good = spec().mint_text();
+    let good = mint_text(&spec());
     let changed = (0..good.len()).flat_map(|at| {
         let (before, after) = (&good[..at], &good[at + 1..]);
         let replaced = ['A', 'B', '_', '.', '='].map(|other| format!("{before}{other}{after}"));
@@ -78,7 +79,7 @@ fn every_character_of_a_token_counts_even_when_the_good_one_is_remembered() {
 
 #[test]
 fn signatures_of_every_length_are_refused() {
-    let lengths = (1..=256).map(|bytes| TokenSpec { tampering: vec![Tampering::Truncate(bytes)], ..spec() }.mint_text());
-    let longer = (1..=64).map(|bytes| TokenSpec { tampering: vec![Tampering::Extend(bytes)], ..spec() }.mint_text());
+    let lengths = (1..=256).map(|bytes| mint_text(&TokenSpec { tampering: vec![Tampering::Truncate(bytes)], ..spec() }));
+    let longer = (1..=64).map(|bytes| mint_text(&TokenSpec { tampering: vec![Tampering::Extend(bytes)], ..spec() }));
     judge(lengths.chain(longer), |token, reason| assert_eq!(reason.effect(), Effect::Deny, "{token}"));
 }

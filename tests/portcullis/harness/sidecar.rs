@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use portcullis::policy_test::keys;
 use serde_json::Value;
 
 use super::check::{Ask, Verdict};
@@ -13,7 +14,6 @@ use super::metrics::Metrics;
 use super::process::{Process, programs};
 use super::token;
 use super::wait::{self, PATIENCE};
-use crate::support::keys;
 
 /// The policy that tests run with unless they say otherwise.
 const POLICY: &str = include_str!("policy.yaml");
@@ -21,7 +21,7 @@ const POLICY: &str = include_str!("policy.yaml");
 /// The usual policy for an identity service. The folder is for the socket, and for the keys of the second issuer, which are
 /// written there.
 pub fn policy(folder: &Path, identity: &str) -> String {
-    let keys = keys::key_set([keys::named(token::SECOND_KEY).expect("a key")]);
+    let keys = keys::key_set(&[token::SECOND_KEY]).expect("a key");
     fs::write(folder.join("keys.json"), keys.to_string()).expect("the second issuer's keys");
     POLICY.replace("@FOLDER@", &folder.display().to_string()).replace("@IDENTITY@", identity)
 }

@@ -12,12 +12,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use portcullis::policy_test::keys;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-
-use crate::support::keys;
 
 /// The running stub. It ends when it is dropped.
 pub struct Stub {
@@ -85,7 +84,7 @@ impl Drop for Stub {
 }
 
 fn key_set(names: &[&str]) -> Value {
-    keys::key_set(names.iter().map(|name| keys::named(name).expect("a key")))
+    keys::key_set(names).expect("keys")
 }
 
 async fn jwks(State(shared): State<Arc<Shared>>) -> Response {

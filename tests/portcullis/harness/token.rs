@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use portcullis::clock;
+use portcullis::policy_test::token::{Tampering, TokenSpec};
 use serde_json::{Value, json};
 
-use crate::support::token::{Tampering, TokenSpec};
+use crate::support::mint_text;
 
 /// `iss` of every token of the tests, whoever signs it: the sidecar only compares it.
 pub const ISSUER: &str = "http://identity.test";
@@ -23,14 +24,14 @@ pub fn now() -> i64 {
 
 /// A token of alice, a viewer in acme, with these claims besides or instead. Each one has a `jti` and a `sid` of its own.
 pub fn mint(claims: Value) -> String {
-    spec(claims).mint_text()
+    mint_text(&spec(claims))
 }
 
 /// The same, signed by another key.
 pub fn mint_with_key(key: &str, claims: Value) -> String {
     let mut spec = spec(claims);
     spec.key = key.into();
-    spec.mint_text()
+    mint_text(&spec)
 }
 
 /// The same from the second issuer.
@@ -45,7 +46,7 @@ pub fn forge(mut claims: Value) -> String {
     let mut spec = spec(claims);
     spec.key = SECOND_KEY.into();
     spec.tampering = vec![Tampering::Flip(1000)];
-    spec.mint_text()
+    mint_text(&spec)
 }
 
 fn spec(claims: Value) -> TokenSpec {

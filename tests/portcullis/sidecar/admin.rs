@@ -1,5 +1,6 @@
 //! What the admin listener shows, and that no secret is in it.
 
+use portcullis::policy_test::keys;
 use serde_json::{Value, json};
 
 use super::POST;
@@ -7,7 +8,6 @@ use crate::harness::check::Ask;
 use crate::harness::http::{self, Request};
 use crate::harness::lab::Lab;
 use crate::harness::token;
-use crate::support::keys;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn neither_the_admin_listener_nor_the_log_shows_tokens_or_key_material() {
@@ -29,7 +29,7 @@ async fn neither_the_admin_listener_nor_the_log_shows_tokens_or_key_material() {
     }
     let mut secrets: Vec<String> = tokens.iter().flat_map(|token| token.split('.')).map(str::to_string).collect();
     for name in ["rsa-a", "rsa-b"] {
-        let key = keys::named(name).expect("a key").jwk();
+        let key = keys::named(name).expect("a key").jwk().expect("a JWK");
         secrets.push(key["n"].as_str().expect("a modulus").into());
     }
     secrets.push(secret.into());

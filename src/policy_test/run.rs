@@ -2,18 +2,43 @@
 
 use std::collections::BTreeMap;
 
-use portcullis::config::Configuration;
-use portcullis::pdp::decision::{Decision, Effect, TokenLookup};
-use portcullis::pdp::obligation::obligations;
-use portcullis::pdp::request::{AccessRequest, Headers, Peer};
-use portcullis::pdp::time::UnixTime;
-use portcullis::pdp::token::cache::TokenCache;
-use portcullis::pdp::{View, decide};
-
-use super::build::{BuiltRequest, Configurations, MemoryFacts, at};
+use super::at;
 use super::case::{Case, CaseFile, Expected};
+use super::facts::MemoryFacts;
+use super::request::BuiltRequest;
+use crate::config::{Configuration, SourceFile};
+use crate::pdp::decision::{Decision, Effect, TokenLookup};
+use crate::pdp::obligation::obligations;
+use crate::pdp::request::{AccessRequest, Headers, Peer};
+use crate::pdp::time::UnixTime;
+use crate::pdp::token::cache::TokenCache;
+use crate::pdp::{View, decide};
 
 const CACHE_BYTES: u64 = 1 << 20;
+
+/// The configuration of a file and its variants, compiled.
+struct Configurations {
+    base: Configuration,
+    variants: BTreeMap<String, Configuration>,
+}
+
+impl Configurations {
+    fn compile(file: &CaseFile) -> Result<Self, String> {
+        let compile = |name: &str, text: &str| {
+            let source = SourceFile { name: name.to_string(), text: text.to_string() };
+            Configuration::compile(&[source]).map_err(|problems| format!("{}: the configuration has problems:\n{problems}", file.name))
+        };
+        let variants = file.variants.iter().map(|(name, text)| Ok((name.clone(), compile(name, text)?))).collect::<Result<_, String>>()?;
+        Ok(Self { base: compile("configuration", &file.configuration)?, variants })
+    }
+
+    fn get(&self, variant: Option<&str>) -> Result<&Configuration, String> {
+        match variant {
+            None => Ok(&self.base),
+            Some(name) => self.variants.get(name).ok_or_else(|| format!("there is no variant '{name}' of the configuration")),
+        }
+    }
+}
 
 /// What was decided, and what has to be done to the request; copied, so that it outlives the request.
 struct Outcome {
@@ -24,6 +49,9 @@ struct Outcome {
 }
 
 /// Runs all cases of a file; the answer is a list of failures.
+///
+/// # Errors
+/// When the configuration has problems.
 pub fn run(file: &CaseFile) -> Result<Vec<String>, String> {
     let configurations = Configurations::compile(file)?;
     let mut failures = Vec::new();

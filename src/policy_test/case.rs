@@ -23,52 +23,71 @@
 
 use std::collections::BTreeMap;
 
-use portcullis::pdp::decision::Reason;
 use serde_json::{Map, Value};
 
 use super::reader::{self, Fields, Node};
-use crate::support::token::{Tampering, TokenSpec, relative_millis};
+use super::token::{Tampering, TokenSpec, relative_millis};
+use crate::pdp::decision::Reason;
 
 /// A file of cases.
 pub struct CaseFile {
+    /// Its name, for messages.
     pub name: String,
+    /// The configuration that decides.
     pub configuration: String,
     /// Other versions of the configuration.
     pub variants: BTreeMap<String, String>,
+    /// What is known of the issuers in all its cases.
     pub state: State,
+    /// The cases, in the order of the file.
     pub cases: Vec<Case>,
 }
 
 /// One case.
 pub struct Case {
+    /// Its name, unique within the file.
     pub name: String,
+    /// The line that it begins on.
     pub line: usize,
+    /// What is asked.
     pub request: RequestSpec,
+    /// The token that the request carries, unless it is anonymous.
     pub token: Option<CaseToken>,
     /// The variant of the configuration that decides; `None`: the file's own.
     pub variant: Option<String>,
+    /// What is known of the issuers besides, or instead of, what the file says.
     pub state: State,
     /// When it takes place, in milliseconds after the usual time.
     pub now: i64,
+    /// What must come of it.
     pub expected: Expected,
     /// The name of a case that differs little and is let through.
     pub twin: Option<String>,
+    /// What changes afterwards, one after the other.
     pub then: Vec<Step>,
 }
 
 /// A change of circumstances, and what must come of the same request then.
 pub struct Step {
+    /// The line that it begins on.
     pub line: usize,
+    /// Another variant of the configuration.
     pub variant: Option<String>,
+    /// What is known of the issuers from now on.
     pub state: State,
+    /// When it takes place; `None`: no later.
     pub now: Option<i64>,
+    /// What must come of it.
     pub expected: Expected,
 }
 
 /// A request without its token.
 pub struct RequestSpec {
+    /// The method.
     pub method: String,
+    /// Path and query.
     pub target: String,
+    /// `:authority`.
     pub host: String,
     /// The other end of the connection.
     pub peer: String,
@@ -81,19 +100,23 @@ pub struct RequestSpec {
 pub struct CaseToken {
     /// The configured name of the issuer whose `iss` and `aud` it has; `None`: the first one's.
     pub issuer: Option<String>,
+    /// How to make it.
     pub spec: TokenSpec,
 }
 
 /// What is known of the issuers, by their configured names. An issuer that is not mentioned publishes `rsa-a` and has revoked nothing.
 #[derive(Clone, Default)]
 pub struct State {
+    /// Of issuers with keys.
     pub keys: BTreeMap<String, Keys>,
+    /// Of issuers with a revocation list.
     pub revocations: BTreeMap<String, RevocationState>,
 }
 
 /// An issuer's keys.
 #[derive(Clone)]
 pub enum Keys {
+    /// They were never pulled, or are too old.
     Missing,
     /// Names of signing keys, and members that replace those of the JWK.
     Published(Vec<(String, Map<String, Value>)>),
@@ -102,21 +125,28 @@ pub enum Keys {
 /// An issuer's revocations.
 #[derive(Clone)]
 pub enum RevocationState {
+    /// There is no list.
     Missing,
+    /// The last list, too old.
     Stale(Vec<RevocationEntry>),
+    /// A list within its bound.
     Fresh(Vec<RevocationEntry>),
 }
 
 /// An entry of a revocation list; `before` is in milliseconds after the usual time.
 #[derive(Clone)]
 pub struct RevocationEntry {
+    /// What is revoked, as the feed says it: `jti`, `sid`, `sub`, `tenant`, `client`, `kid`.
     pub kind: String,
+    /// Which one.
     pub id: String,
+    /// Only what was issued before.
     pub before: Option<i64>,
 }
 
 /// What must come of a request. `None` means that it does not matter.
 pub struct Expected {
+    /// The reason, and with it the outcome.
     pub reason: Reason,
     /// `None`: no route was found.
     pub route: Option<String>,
@@ -126,10 +156,15 @@ pub struct Expected {
     pub removes: Vec<String>,
     /// Headers that are neither set nor taken away.
     pub keeps: Vec<String>,
+    /// Whether a role let it cross into another tenant.
     pub crossed_tenants: bool,
+    /// Whether a list that is too old was used.
     pub used_stale_revocations: bool,
+    /// How many of the token's roles the configuration does not know.
     pub unknown_roles: Option<usize>,
+    /// How many of the token's permissions could not be read.
     pub odd_permissions: Option<usize>,
+    /// The `kid` that should be looked for.
     pub unknown_key: Option<String>,
 }
 
@@ -143,6 +178,9 @@ struct Defaults {
 
 impl CaseFile {
     /// Reads a file; the first mistake is the answer.
+    ///
+    /// # Errors
+    /// When it is not YAML, or does not say what a case file says.
     pub fn read(name: &str, text: &str) -> Result<Self, String> {
         reader::read(name, text, |root| {
             let mut fields = root.fields()?;

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
 use super::template::{fill, fill_text};
-use super::{NOW_SECONDS, keys};
+use super::{NOW_SECONDS, keys, object};
 
 /// How to make a token. The default one is in date, signed by `rsa-a`, and says nothing of issuer and audience.
 #[derive(Debug, Clone)]
@@ -41,6 +41,9 @@ pub struct TokenSpec {
     /// The token's text, with `${header}`, `${payload}` and `${signature}` for the segments.
     pub text: Option<String>,
 }
+
+/// The most bytes that a signature grows by.
+const MAX_EXTENSION: usize = 1 << 20;
 
 /// A change to the bytes of a signature.
 #[derive(Debug, Clone, Copy)]
@@ -78,17 +81,21 @@ impl Default for TokenSpec {
 
 impl TokenSpec {
     /// A good token with these claims besides the usual ones.
+    #[must_use]
     pub fn with_claims(claims: Value) -> Self {
-        Self { claims: claims.as_object().cloned().unwrap_or_default(), ..Self::default() }
+        Self { claims: object(claims), ..Self::default() }
     }
 
     /// Makes the token, as text that need not be one.
+    ///
+    /// # Errors
+    /// When the specification names a key, an algorithm or a hole that there is not.
     pub fn mint(&self) -> Result<Vec<u8>, String> {
         let key = keys::named(&self.key)?;
         let sign = self.sign.as_deref().unwrap_or_else(|| key.default_algorithm());
         let algorithm = if sign.starts_with("hs256:") { "HS256" } else { sign };
 
-        let mut header = json!({ "alg": algorithm, "kid": key.name, "typ": "at+jwt" }).as_object().unwrap().clone();
+        let mut header = object(json!({ "alg": algorithm, "kid": key.name, "typ": "at+jwt" }));
         merge(&mut header, &self.header, &self.without_header)?;
         let header = raw(self.raw_header.as_deref(), "header", &Value::Object(header))?;
 
@@ -120,19 +127,13 @@ impl TokenSpec {
         let parts: [(&str, &[u8]); 3] = [("header", &header), ("payload", &payload), ("signature", &signature)];
         fill(self.text.as_deref().unwrap_or("${header}.${payload}.${signature}"), &parts)
     }
-
-    /// Makes a token that is at least printable.
-    pub fn mint_text(&self) -> String {
-        String::from_utf8(self.mint().expect("a token")).expect("a printable token")
-    }
 }
 
 /// The claims of a token that is in date.
 fn usual_claims() -> Map<String, Value> {
-    let usual = json!({
+    object(json!({
         "sub": "alice", "iat": NOW_SECONDS - 60, "exp": NOW_SECONDS + 300, "jti": "token-1", "sid": "session-1",
-    });
-    usual.as_object().unwrap().clone()
+    }))
 }
 
 fn merge(target: &mut Map<String, Value>, over: &Map<String, Value>, without: &[String]) -> Result<(), String> {
@@ -141,7 +142,7 @@ fn merge(target: &mut Map<String, Value>, over: &Map<String, Value>, without: &[
         if matches!(&**name, "exp" | "nbf" | "iat" | "auth_time")
             && let Some(millis) = value.as_str().and_then(relative_millis)
         {
-            value = seconds(NOW_SECONDS * 1000 + millis);
+            value = seconds((NOW_SECONDS * 1000).saturating_add(millis));
         }
         target.insert(name.clone(), value);
     }
@@ -163,11 +164,12 @@ fn filled(value: &Value) -> Result<Value, String> {
 }
 
 fn seconds(millis: i64) -> Value {
-    #[allow(clippy::cast_precision_loss, reason = "dates are far below 2^53 milliseconds")]
+    #[expect(clippy::cast_precision_loss, reason = "dates are far below 2^53 milliseconds")]
     if millis % 1000 == 0 { json!(millis / 1000) } else { json!(millis as f64 / 1000.0) }
 }
 
 /// `now`, `+5m`, `-1500ms`: how much later than now, in milliseconds.
+#[must_use]
 pub fn relative_millis(text: &str) -> Option<i64> {
     if text == "now" {
         return Some(0);
@@ -187,7 +189,7 @@ pub fn relative_millis(text: &str) -> Option<i64> {
         "d" => 86_400_000,
         _ => return None,
     };
-    Some(sign * number.parse::<i64>().ok()? * unit)
+    number.parse::<i64>().ok()?.checked_mul(sign * unit)
 }
 
 fn raw(text: Option<&str>, name: &str, usual: &Value) -> Result<Vec<u8>, String> {
@@ -220,7 +222,7 @@ fn set_loose_bit(segment: &mut [u8]) -> Result<(), String> {
     }
     let last = segment.last_mut().ok_or("the segment is empty")?;
     let value = ALPHABET.iter().position(|c| c == last).ok_or("the segment is not base64url")?;
-    *last = ALPHABET[value | 1];
+    *last = *ALPHABET.get(value | 1).ok_or("the segment is not base64url")?;
     Ok(())
 }
 
@@ -233,7 +235,7 @@ impl Tampering {
                 }
             }
             Self::Truncate(bytes) => signature.truncate(signature.len().saturating_sub(bytes)),
-            Self::Extend(bytes) => signature.resize(signature.len() + bytes, 0),
+            Self::Extend(bytes) => signature.resize(signature.len().saturating_add(bytes.min(MAX_EXTENSION)), 0),
             Self::Zero => signature.fill(0),
         }
     }

@@ -1,0 +1,72 @@
+//! A case's request, as its client would send it.
+
+use serde_json::json;
+
+use super::case::{Case, CaseToken};
+use super::template::{fill, fill_text};
+use crate::config::Configuration;
+
+/// Makes the token, with the `iss` and `aud` of its issuer unless it says otherwise.
+fn mint(token: &CaseToken, configuration: &Configuration) -> Result<Vec<u8>, String> {
+    let mut issuers = configuration.snapshot.issuers.iter();
+    let policy = match &token.issuer {
+        Some(name) => issuers.find(|policy| *policy.name == **name).ok_or_else(|| format!("there is no issuer '{name}'"))?,
+        None => match issuers.next() {
+            Some(policy) => policy,
+            None => return Ok(Vec::new()),
+        },
+    };
+    let mut spec = token.spec.clone();
+    spec.claims.entry("iss").or_insert_with(|| json!(policy.issuer));
+    spec.claims.entry("aud").or_insert_with(|| json!(policy.audiences));
+    spec.mint()
+}
+
+/// A request whose parts own their text.
+#[derive(Clone)]
+pub(super) struct BuiltRequest {
+    pub(super) method: String,
+    pub(super) target: String,
+    pub(super) host: String,
+    pub(super) peer: String,
+    pub(super) fields: Vec<(String, Vec<u8>)>,
+}
+
+impl BuiltRequest {
+    pub(super) fn new(case: &Case, configuration: &Configuration) -> Result<Self, String> {
+        let token = case.token.as_ref().map_or(Ok(Vec::new()), |token| mint(token, configuration))?;
+        let variables: [(&str, &[u8]); 1] = [("token", &token)];
+        let mut fields = Vec::new();
+        for (name, values) in &case.request.headers {
+            for value in values {
+                fields.push((name.clone(), fill(value, &variables)?));
+            }
+        }
+        let written = case.request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        if !token.is_empty() && !written {
+            fields.push(("authorization".to_string(), [b"Bearer ", token.as_slice()].concat()));
+        }
+        Ok(Self {
+            method: case.request.method.clone(),
+            target: fill_text(&case.request.target, &variables)?,
+            host: fill_text(&case.request.host, &variables)?,
+            peer: case.request.peer.clone(),
+            fields,
+        })
+    }
+
+    /// The same request as a PEP describes it that joins repeated headers; `None` if there are none.
+    pub(super) fn joined(&self) -> Option<Self> {
+        let mut fields: Vec<(String, Vec<u8>)> = Vec::new();
+        for (name, value) in &self.fields {
+            match fields.iter_mut().find(|(other, _)| other.eq_ignore_ascii_case(name)) {
+                Some((_, joined)) => {
+                    joined.push(b',');
+                    joined.extend_from_slice(value);
+                }
+                None => fields.push((name.clone(), value.clone())),
+            }
+        }
+        (fields.len() < self.fields.len()).then(|| Self { fields, ..self.clone() })
+    }
+}

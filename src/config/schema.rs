@@ -21,11 +21,11 @@ mod role;
 mod route;
 mod schedule;
 
+pub use directory::{DirectorySource, TenantRoleSource};
 use group::Surroundings;
 pub(super) use issuer::IssuerSchema;
-pub use issuer::{JwksLocation, JwksSource, RevocationSource, Source, SourceFeed, TenantRoleFeed};
 pub(super) use issuer::{ATTRIBUTE_NAMES, is_attribute_name};
-pub use directory::{DirectorySource, TenantRoleSource};
+pub use issuer::{JwksLocation, JwksSource, RevocationSource, Source, SourceFeed, TenantRoleFeed};
 pub(super) use permissions::{PermissionSetSchema, PermissionsSchema, RungSchema, SyntaxSchema};
 pub(super) use place::{PlaceSchema, RevealedSchema};
 pub(super) use requirement::{AccessSchema, AnswerSchema, MethodSchema, RequirementSchema, ScopeSchema};

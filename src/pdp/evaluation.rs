@@ -102,7 +102,9 @@ impl<'a, 'r, 'p> Evaluation<'a, 'r, 'p> {
             let holder = match roles.get(&assignment.role) {
                 Some(role) => Holder { permissions: &role.permissions, within: None, boundary, manages: role.manages.as_ref() },
                 None => match self.tenants_own(&assignment.role) {
-                    Some(permissions) => Holder { permissions, within: self.at.issuer.tenant_roles.within.as_deref(), boundary, manages: None },
+                    Some(permissions) => {
+                        Holder { permissions, within: self.at.issuer.tenant_roles.within.as_deref(), boundary, manages: None }
+                    }
                     None => {
                         self.unknown_roles += 1;
                         continue;

@@ -190,7 +190,10 @@ mod tests {
         let asked = key("bob", Some("acme"));
         let answer = br#"{"user":"bob","tenant":"acme","roles":["EMPLOYEE"],"attributes":{"department":"d1","branch":null}}"#;
         let target = read(answer, &asked).unwrap();
-        assert_eq!((&*target.roles, target.attributes.get("department"), target.attributes.get("branch")), (&["EMPLOYEE".into()][..], Some("d1"), None));
+        assert_eq!(
+            (&*target.roles, target.attributes.get("department"), target.attributes.get("branch")),
+            (&["EMPLOYEE".into()][..], Some("d1"), None)
+        );
         assert!(read(br#"{"user":"bob","tenant":null,"roles":[]}"#, &key("bob", None)).is_ok());
         for (answer, asked) in [
             (&br#"{"user":"eve","tenant":"acme","roles":[]}"#[..], key("bob", Some("acme"))),

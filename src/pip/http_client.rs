@@ -250,8 +250,8 @@ fn outgoing(request: &GetRequest<'_>) -> Result<Request<Empty<Bytes>>, FetchErro
     }
     if let Some(authorization) = request.authorization {
         // What is secret is not shown in a message.
-        let mut authorization =
-            HeaderValue::from_str(authorization).map_err(|_| FetchError::Request("the bearer token cannot be sent in a header".to_owned()))?;
+        let mut authorization = HeaderValue::from_str(authorization)
+            .map_err(|_| FetchError::Request("the bearer token cannot be sent in a header".to_owned()))?;
         authorization.set_sensitive(true);
         outgoing.headers_mut().insert(header::AUTHORIZATION, authorization);
     }

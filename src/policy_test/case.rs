@@ -91,8 +91,24 @@ pub struct RequestSpec {
     pub host: String,
     /// The other end of the connection.
     pub peer: String,
+    /// The authenticated mesh identity of the other end.
+    pub principal: String,
     /// Names and values, with repetitions.
     pub headers: Vec<(String, Vec<String>)>,
+    /// The body.
+    pub body: BodySpec,
+}
+
+/// A request's body.
+pub enum BodySpec {
+    /// The PEP did not send it along, or there is none.
+    NotSent,
+    /// The PEP sent a part of it.
+    Incomplete,
+    /// This text, with holes.
+    Text(String),
+    /// This value, with the headers that go with it unless they are given.
+    Json(Value),
 }
 
 /// A token and the issuer that it claims to be from.
@@ -111,6 +127,39 @@ pub struct State {
     pub keys: BTreeMap<String, Keys>,
     /// Of issuers with a revocation list.
     pub revocations: BTreeMap<String, RevocationState>,
+    /// Of issuers whose tenants define roles: the roles by tenant and name; `None`: they were never pulled, or are too old.
+    pub tenant_roles: BTreeMap<String, Option<Vec<TenantRole>>>,
+    /// What the directory says of users. It knows nobody else.
+    pub directory: BTreeMap<String, Person>,
+}
+
+/// A role that a tenant defined.
+#[derive(Clone)]
+pub struct TenantRole {
+    /// The tenant.
+    pub tenant: String,
+    /// The role.
+    pub role: String,
+    /// What it grants.
+    pub permissions: Vec<String>,
+}
+
+/// What a directory says of a user.
+#[derive(Clone)]
+pub enum Person {
+    /// There is nobody of this id.
+    Unknown,
+    /// It does not answer.
+    Failed,
+    /// Somebody in this tenant; without one, in whichever is asked for.
+    Known {
+        /// The tenant.
+        tenant: Option<String>,
+        /// Their roles.
+        roles: Vec<String>,
+        /// Their attributes.
+        attributes: Vec<(String, String)>,
+    },
 }
 
 /// An issuer's keys.
@@ -166,6 +215,8 @@ pub struct Expected {
     pub odd_permissions: Option<usize>,
     /// The `kid` that should be looked for.
     pub unknown_key: Option<String>,
+    /// The permissions that Portcullis answers with, each with its scope if it has one: `orders:read own`.
+    pub answer: Option<Vec<String>>,
 }
 
 #[derive(Default)]
@@ -247,6 +298,8 @@ fn case(name: &str, node: Node<'_>, defaults: &Defaults) -> Result<Case, String>
         None => defaults.host.clone().unwrap_or_default(),
     };
     let peer = fields.take("peer").map(|node| node.text().map(str::to_string)).transpose()?.unwrap_or_default();
+    let principal = fields.take("principal").map(|node| node.text().map(str::to_string)).transpose()?.unwrap_or_default();
+    let body = body(&mut fields)?;
     let headers = match fields.take("headers") {
         Some(headers) => {
             headers.entries()?.into_iter().map(|(name, node)| Ok((name.to_string(), node.texts()?))).collect::<Result<_, String>>()?
@@ -261,7 +314,7 @@ fn case(name: &str, node: Node<'_>, defaults: &Defaults) -> Result<Case, String>
     let case = Case {
         name: name.to_string(),
         line: node.line(),
-        request: RequestSpec { method, target, host, peer, headers },
+        request: RequestSpec { method, target, host, peer, principal, headers, body },
         token,
         variant: variant(&mut fields)?,
         state: fields.take("state").map_or(Ok(State::default()), state)?,
@@ -272,6 +325,24 @@ fn case(name: &str, node: Node<'_>, defaults: &Defaults) -> Result<Case, String>
     };
     fields.finish()?;
     Ok(case)
+}
+
+/// `json`, `body` or `body_state: incomplete`.
+fn body(fields: &mut Fields<'_>) -> Result<BodySpec, String> {
+    let found = [
+        fields.take("json").map(|node| node.json().map(BodySpec::Json)),
+        fields.take("body").map(|node| node.text().map(|text| BodySpec::Text(text.to_string()))),
+        fields.take("body_state").map(|node| match node.text()? {
+            "incomplete" => Ok(BodySpec::Incomplete),
+            other => node.error(format!("'{other}' is no state of a body; write 'incomplete', or leave the key out")),
+        }),
+    ];
+    let mut found = found.into_iter().flatten();
+    match (found.next(), found.next()) {
+        (None, _) => Ok(BodySpec::NotSent),
+        (Some(body), None) => body,
+        (Some(_), Some(_)) => fields.node.error("there can be one of json, body and body_state"),
+    }
 }
 
 fn step(node: Node<'_>, defaults: &Defaults) -> Result<Step, String> {
@@ -337,6 +408,7 @@ fn expected(fields: &mut Fields<'_>, defaults: &Defaults) -> Result<Expected, St
         used_stale_revocations: flag(fields.take("used_stale_revocations"))?,
         unknown_roles: number(fields.take("unknown_roles"))?,
         odd_permissions: number(fields.take("odd_permissions"))?,
+        answer: fields.take("answer").map(|node| node.texts()).transpose()?,
         unknown_key: fields.take("unknown_key").map(|node| node.text().map(str::to_string)).transpose()?,
     })
 }
@@ -417,8 +489,41 @@ fn state(node: Node<'_>) -> Result<State, String> {
         };
         state.revocations.insert(issuer.to_string(), revocations);
     }
+    for (issuer, node) in fields.take("tenant_roles").map_or(Ok(Vec::new()), |node| node.entries())? {
+        let roles = if node.as_text() == Some("missing") { None } else { Some(tenant_roles(node)?) };
+        state.tenant_roles.insert(issuer.to_string(), roles);
+    }
+    for (user, node) in fields.take("directory").map_or(Ok(Vec::new()), |node| node.entries())? {
+        state.directory.insert(user.to_string(), person(node)?);
+    }
     fields.finish()?;
     Ok(state)
+}
+
+fn tenant_roles(node: Node<'_>) -> Result<Vec<TenantRole>, String> {
+    let mut all = Vec::new();
+    for (tenant, roles) in node.entries()? {
+        for (role, permissions) in roles.entries()? {
+            all.push(TenantRole { tenant: tenant.to_string(), role: role.to_string(), permissions: permissions.texts()? });
+        }
+    }
+    Ok(all)
+}
+
+fn person(node: Node<'_>) -> Result<Person, String> {
+    match node.as_text() {
+        Some("unknown") => return Ok(Person::Unknown),
+        Some("failed") => return Ok(Person::Failed),
+        Some(other) => {
+            return node.error(format!("'{other}' is nothing that a directory says; write unknown, failed, or {{ roles: [...] }}"));
+        }
+        None => {}
+    }
+    let mut fields = node.fields()?;
+    let tenant = fields.take("tenant").map(|node| node.text().map(str::to_string)).transpose()?;
+    let roles = fields.take("roles").map_or(Ok(Vec::new()), |node| node.texts())?;
+    let attributes = fields.rest().into_iter().map(|(name, node)| Ok((name.to_string(), node.text()?.to_string())));
+    Ok(Person::Known { tenant, roles, attributes: attributes.collect::<Result<_, String>>()? })
 }
 
 fn published_key(node: Node<'_>) -> Result<(String, Map<String, Value>), String> {

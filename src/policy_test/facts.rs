@@ -1,14 +1,18 @@
 //! What is known of the issuers in a case, as the PDP takes it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::case::{Keys, RevocationEntry, RevocationState, State};
+use super::case::{Keys, Person, RevocationEntry, RevocationState, State, TenantRole};
 use super::{at, keys};
 use crate::config::{Configuration, SourceFeed};
+use crate::pdp::permission::{PermissionSet, PermissionSyntax};
 use crate::pdp::revocation::{Revocation, RevocationKind, RevocationList};
+use crate::pdp::role::TenantRoles;
+use crate::pdp::target::{Target, TargetFact, TargetKey};
+use crate::pdp::tenant::TenantId;
 use crate::pdp::token::key::KeySet;
 use crate::pdp::token::profile::SourceId;
 use crate::pdp::{Facts, Revocations};
@@ -17,6 +21,8 @@ use crate::pdp::{Facts, Revocations};
 pub(super) struct MemoryFacts {
     keys: HashMap<SourceId, Arc<KeySet>>,
     revocations: HashMap<SourceId, Revocations>,
+    tenant_roles: HashMap<SourceId, Arc<TenantRoles>>,
+    directory: BTreeMap<String, Person>,
 }
 
 impl Facts for MemoryFacts {
@@ -27,14 +33,42 @@ impl Facts for MemoryFacts {
     fn revocations(&self, source: SourceId) -> Revocations {
         self.revocations.get(&source).cloned().unwrap_or(Revocations::Missing)
     }
+
+    fn tenant_roles(&self, source: SourceId) -> Option<Arc<TenantRoles>> {
+        self.tenant_roles.get(&source).map(Arc::clone)
+    }
+
+    fn target(&self, key: &TargetKey) -> TargetFact {
+        match self.directory.get(&*key.user) {
+            None | Some(Person::Unknown) => TargetFact::Unknown,
+            Some(Person::Failed) => TargetFact::Failed,
+            Some(Person::Known { tenant, roles, attributes }) => {
+                if tenant.is_some() && tenant.as_deref() != key.tenant.as_ref().map(TenantId::as_str) {
+                    return TargetFact::Unknown;
+                }
+                let mut target = Target { roles: roles.iter().map(|role| role.as_str().into()).collect(), ..Target::default() };
+                for (name, value) in attributes {
+                    target.attributes.push(name, value);
+                }
+                TargetFact::Known(Arc::new(target))
+            }
+        }
+    }
 }
 
 impl MemoryFacts {
     /// What the states say, later ones over earlier ones.
     pub(super) fn new(configuration: &Configuration, states: &[&State]) -> Result<Self, String> {
-        let mut facts = Self { keys: HashMap::new(), revocations: HashMap::new() };
-        for name in states.iter().flat_map(|state| state.keys.keys().chain(state.revocations.keys())) {
-            if !configuration.sources.iter().any(|source| *source.issuer == **name) {
+        let mut facts =
+            Self { keys: HashMap::new(), revocations: HashMap::new(), tenant_roles: HashMap::new(), directory: BTreeMap::new() };
+        for state in states {
+            facts.directory.extend(state.directory.clone());
+        }
+        let named = |state: &&State| -> Vec<String> {
+            state.keys.keys().chain(state.revocations.keys()).chain(state.tenant_roles.keys()).cloned().collect()
+        };
+        for name in states.iter().flat_map(|state| named(state)) {
+            if !configuration.sources.iter().any(|source| *source.issuer == *name) {
                 return Err(format!("the state speaks of the issuer '{name}', which the configuration does not have"));
             }
         }
@@ -57,6 +91,13 @@ impl MemoryFacts {
                     let state = states.iter().rev().find_map(|state| state.revocations.get(&*source.issuer)).unwrap_or(&usual);
                     facts.revocations.insert(source.id, revocations(state)?);
                 }
+                SourceFeed::TenantRoles(feed) => {
+                    let usual = Some(Vec::new());
+                    if let Some(roles) = states.iter().rev().find_map(|state| state.tenant_roles.get(&*source.issuer)).unwrap_or(&usual) {
+                        facts.tenant_roles.insert(source.id, Arc::new(tenant_roles(roles, &feed.syntax)?));
+                    }
+                }
+                SourceFeed::Directory(_) => {}
             }
         }
         Ok(facts)
@@ -77,6 +118,18 @@ fn key_document(published: &[(String, Map<String, Value>)]) -> Result<Value, Str
         Ok(Value::Object(jwk))
     });
     Ok(json!({ "keys": jwks.collect::<Result<Vec<_>, String>>()? }))
+}
+
+fn tenant_roles(roles: &[TenantRole], syntax: &PermissionSyntax) -> Result<TenantRoles, String> {
+    let mut all = TenantRoles::default();
+    for TenantRole { tenant, role, permissions } in roles {
+        let mut set = PermissionSet::default();
+        for permission in permissions {
+            set.insert(syntax.grant(permission, true).map_err(|error| format!("'{permission}' is no permission: {error}"))?);
+        }
+        all.insert(TenantId::parse(tenant).ok_or_else(|| format!("'{tenant}' is no tenant id"))?, role, set);
+    }
+    Ok(all)
 }
 
 fn revocations(state: &RevocationState) -> Result<Revocations, String> {

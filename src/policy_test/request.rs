@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
-use super::case::{Case, CaseToken};
+use super::case::{BodySpec, Case, CaseToken};
 use super::template::{fill, fill_text};
 use crate::config::Configuration;
+use crate::pdp::request::RequestBody;
 
 /// Makes the token, with the `iss` and `aud` of its issuer unless it says otherwise.
 fn mint(token: &CaseToken, configuration: &Configuration) -> Result<Vec<u8>, String> {
@@ -22,6 +23,14 @@ fn mint(token: &CaseToken, configuration: &Configuration) -> Result<Vec<u8>, Str
     spec.mint()
 }
 
+/// A body that owns its bytes.
+#[derive(Clone)]
+enum Body {
+    NotSent,
+    Incomplete,
+    Whole(Vec<u8>),
+}
+
 /// A request whose parts own their text.
 #[derive(Clone)]
 pub(super) struct BuiltRequest {
@@ -29,6 +38,8 @@ pub(super) struct BuiltRequest {
     pub(super) target: String,
     pub(super) host: String,
     pub(super) peer: String,
+    pub(super) principal: String,
+    body: Body,
     pub(super) fields: Vec<(String, Vec<u8>)>,
 }
 
@@ -46,13 +57,38 @@ impl BuiltRequest {
         if !token.is_empty() && !written {
             fields.push(("authorization".to_string(), [b"Bearer ", token.as_slice()].concat()));
         }
+        let body = match &case.request.body {
+            BodySpec::NotSent => Body::NotSent,
+            BodySpec::Incomplete => Body::Incomplete,
+            BodySpec::Text(text) => Body::Whole(fill(text, &variables)?),
+            BodySpec::Json(value) => {
+                let bytes = value.to_string().into_bytes();
+                for (name, value) in [("content-type", "application/json".to_string()), ("content-length", bytes.len().to_string())] {
+                    if !case.request.headers.iter().any(|(written, _)| written.eq_ignore_ascii_case(name)) {
+                        fields.push((name.to_string(), value.into_bytes()));
+                    }
+                }
+                Body::Whole(bytes)
+            }
+        };
         Ok(Self {
+            body,
+            principal: case.request.principal.clone(),
             method: case.request.method.clone(),
             target: fill_text(&case.request.target, &variables)?,
             host: fill_text(&case.request.host, &variables)?,
             peer: case.request.peer.clone(),
             fields,
         })
+    }
+
+    /// The body, as the PEP sends it along.
+    pub(super) fn body(&self) -> RequestBody<'_> {
+        match &self.body {
+            Body::NotSent => RequestBody::NotSent,
+            Body::Incomplete => RequestBody::Incomplete,
+            Body::Whole(bytes) => RequestBody::Whole(bytes),
+        }
     }
 
     /// The same request as a PEP describes it that joins repeated headers; `None` if there are none.

@@ -7,7 +7,7 @@ use super::case::{Case, CaseFile, Expected};
 use super::facts::MemoryFacts;
 use super::request::BuiltRequest;
 use crate::config::{Configuration, SourceFile};
-use crate::pdp::decision::{Decision, Effect, TokenLookup};
+use crate::pdp::decision::{Decision, Effect, Granted, TokenLookup};
 use crate::pdp::obligation::obligations;
 use crate::pdp::request::{AccessRequest, Headers, Peer};
 use crate::pdp::time::UnixTime;
@@ -127,7 +127,8 @@ fn decide_once(configuration: &Configuration, facts: &MemoryFacts, tokens: &Toke
             target: &request.target,
             authority: &request.host,
             headers,
-            peer: Peer { address: &request.peer, principal: "" },
+            peer: Peer { address: &request.peer, principal: &request.principal },
+            body: request.body(),
         };
         decide(&View { snapshot: &configuration.snapshot, facts, tokens }, &request, now)
     };
@@ -170,6 +171,15 @@ fn differences(expected: &Expected, outcome: &Outcome) -> Vec<String> {
     }
     if let Some(key_id) = &expected.unknown_key {
         compare("unknown_key", &Some(key_id.as_str()), &decision.unknown_key.as_ref().map(|key| &*key.key_id));
+    }
+    if let Some(answer) = &expected.answer {
+        let shown = |granted: &Granted| {
+            let scope = granted.scope.iter().map(|scope| format!(" {scope}"));
+            let boundary = granted.boundary.iter().map(|(name, value)| format!(" {name}={value}"));
+            std::iter::once(granted.permission.to_string()).chain(scope).chain(boundary).collect::<String>()
+        };
+        let got: Option<Vec<String>> = decision.answer.as_ref().map(|granted| granted.iter().map(shown).collect());
+        compare("answer", &Some(answer), &got.as_ref());
     }
     if let Some(sets) = &expected.sets {
         compare("headers set", sets, &outcome.sets);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::{SourceFeed, Configuration, Listen, Problem, Source, SourceFile};
+use crate::config::{Configuration, Listen, Problem, Source, SourceFeed, SourceFile};
 use crate::pip::config_file::{ConfigEvent, ConfigSource, ConfigWatcher};
 use crate::pip::refresh::Refreshers;
 use crate::state::Live;
@@ -87,7 +87,8 @@ async fn apply(source: &ConfigSource, live: &Live<RouteCounters>, metrics: &Metr
 
 async fn wait_for_first_answers(sources: &[Arc<Source>], live: &Live<RouteCounters>) {
     let deadline = Instant::now() + FIRST_ANSWER;
-    let missing = || sources.iter().filter(|source| !matches!(source.feed, SourceFeed::Directory(_))).find(|source| !live.has_fresh(source.id));
+    let missing =
+        || sources.iter().filter(|source| !matches!(source.feed, SourceFeed::Directory(_))).find(|source| !live.has_fresh(source.id));
     while let Some(source) = missing() {
         if Instant::now() >= deadline {
             tracing::warn!(issuer = %source.issuer, "the new policy comes into force although not all of its sources have answered");

@@ -31,6 +31,7 @@ fn every_reason_has_a_row_with_its_decision_and_answer() {
         };
         let answer = match reason.answer() {
             AnswerKind::Pass => "passes",
+            AnswerKind::Answer => "200",
             AnswerKind::BadRequest => "400",
             AnswerKind::BadCredential => "401 `invalid_request`",
             AnswerKind::Unauthenticated => "401",

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use portcullis::config::{Configuration, SourceFile};
 use portcullis::pdp::decision::{Effect, Reason};
 use portcullis::pdp::request::{AccessRequest, Headers};
+use portcullis::pdp::role::TenantRoles;
+use portcullis::pdp::target::{TargetFact, TargetKey};
 use portcullis::pdp::token::cache::TokenCache;
 use portcullis::pdp::token::key::KeySet;
 use portcullis::pdp::token::profile::SourceId;
@@ -29,6 +31,14 @@ impl Facts for OneKey {
 
     fn revocations(&self, _: SourceId) -> Revocations {
         Revocations::Missing
+    }
+
+    fn tenant_roles(&self, _: SourceId) -> Option<Arc<TenantRoles>> {
+        None
+    }
+
+    fn target(&self, _: &TargetKey) -> TargetFact {
+        TargetFact::NotAsked
     }
 }
 

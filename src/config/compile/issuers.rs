@@ -10,7 +10,11 @@ use crate::config::schema::{IssuerSchema, Source, SourceFeed, TenantRoleFeed};
 use crate::config::yaml::Located;
 use crate::pdp::token::profile::{IssuerPolicy, PolicyFingerprint, RevocationRule, SourceId, TenantRolePolicy};
 
-pub(super) fn compile(issuers: Vec<IssuerSchema>, vocabulary: &Vocabulary, problems: &mut Problems) -> (Vec<Arc<IssuerPolicy>>, Vec<Arc<Source>>) {
+pub(super) fn compile(
+    issuers: Vec<IssuerSchema>,
+    vocabulary: &Vocabulary,
+    problems: &mut Problems,
+) -> (Vec<Arc<IssuerPolicy>>, Vec<Arc<Source>>) {
     let mut policies = Vec::new();
     let mut sources = Vec::new();
     let mut names: HashMap<String, Located<String>> = HashMap::new();

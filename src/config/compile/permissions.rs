@@ -116,7 +116,9 @@ impl Vocabulary {
             Some(_) if syntax.required(&text.value).is_ok() => format!("; its scope is left out here: '{}'", syntax.without_scope()),
             _ => String::new(),
         };
-        required.map_err(|error| text.problem(problems, format!("'{}' is no permission that can be required: {error}{}", text.value, advice()))).ok()
+        required
+            .map_err(|error| text.problem(problems, format!("'{}' is no permission that can be required: {error}{}", text.value, advice())))
+            .ok()
     }
 
     /// What a role or a set grants.

@@ -6,7 +6,8 @@ use super::permissions::Vocabulary;
 use super::roles::choices;
 use crate::config::problem::Problems;
 use crate::config::schema::{
-    AccessSchema, AnswerSchema, AuthenticationSchema, MethodSchema, PlaceSchema, RequirementSchema, RevealedSchema, RouteSchema, ScopeSchema,
+    AccessSchema, AnswerSchema, AuthenticationSchema, MethodSchema, PlaceSchema, RequirementSchema, RevealedSchema, RouteSchema,
+    ScopeSchema,
 };
 use crate::config::yaml::Located;
 use crate::pdp::policy::condition::authentication::AuthenticationRule;
@@ -178,7 +179,8 @@ pub(super) fn compile_callers(texts: &[Located<String>], problems: &mut Problems
     let patterns = texts.iter().filter_map(|text| {
         let pattern = CallerPattern::parse(&text.value);
         if pattern.is_none() {
-            let message = format!("'{}' is no mesh identity, such as 'spiffe://mesh/ns/shop/sa/orders' or 'spiffe://mesh/ns/shop/*'", text.value);
+            let message =
+                format!("'{}' is no mesh identity, such as 'spiffe://mesh/ns/shop/sa/orders' or 'spiffe://mesh/ns/shop/*'", text.value);
             text.problem(problems, message);
         }
         pattern

@@ -13,7 +13,12 @@ use crate::config::yaml::Located;
 use crate::pdp::permission::PermissionSet;
 use crate::pdp::role::{ManageRule, Role, RoleTable, Within};
 
-pub(super) fn compile(sets: Vec<PermissionSetSchema>, roles: Vec<RoleSchema>, vocabulary: &Vocabulary, problems: &mut Problems) -> RoleTable {
+pub(super) fn compile(
+    sets: Vec<PermissionSetSchema>,
+    roles: Vec<RoleSchema>,
+    vocabulary: &Vocabulary,
+    problems: &mut Problems,
+) -> RoleTable {
     let sets = compile_sets(sets, vocabulary, problems);
     let mut own: HashMap<&str, OwnRole<'_>> = HashMap::new();
     for role in &roles {

@@ -41,21 +41,15 @@ pub struct TenantRoleSource {
 
 pub(super) fn read(node: &Node<'_>, problems: &mut Problems) -> Option<Located<DirectorySource>> {
     let mut map = node.map(problems)?;
-    let url = map
-        .require(problems, "url", "where it is, such as 'https://id.example.com/v1/directory'")
-        .and_then(|node| url(&node, problems));
+    let url =
+        map.require(problems, "url", "where it is, such as 'https://id.example.com/v1/directory'").and_then(|node| url(&node, problems));
     let token_file = map.take("token_file").map(|node| file(&node, problems));
     let ttl = duration_or(map.take("ttl"), problems, 30 * SECOND, 100 * MILLISECOND..=DAY);
     let negative_ttl = duration_or(map.take("negative_ttl"), problems, 5 * SECOND, 100 * MILLISECOND..=DAY);
     let deadline = duration_or(map.take("deadline"), problems, 20 * MILLISECOND, MILLISECOND..=10 * SECOND);
     map.finish(problems);
-    let source = DirectorySource {
-        url: url?,
-        token_file: optional(token_file)?,
-        ttl: ttl?,
-        negative_ttl: negative_ttl?,
-        deadline: deadline?,
-    };
+    let source =
+        DirectorySource { url: url?, token_file: optional(token_file)?, ttl: ttl?, negative_ttl: negative_ttl?, deadline: deadline? };
     if source.url.query().is_some() {
         node.problem(problems, "the directory's 'url' cannot have a query: the user and the tenant are added to it");
         return None;

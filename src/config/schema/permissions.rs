@@ -95,7 +95,8 @@ fn scopes(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<RungSchema>> {
         };
         let Some(rung) = rung else { continue };
         if !rung.name.value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')) || rung.name.value == "by" {
-            let message = "a scope's name is made of letters, digits, '_' and '-', and is not 'by'; '*' is always there, wider than all others";
+            let message =
+                "a scope's name is made of letters, digits, '_' and '-', and is not 'by'; '*' is always there, wider than all others";
             rung.name.problem(problems, message);
         } else if let Some(first) = rungs.iter().find(|other| other.name.value == rung.name.value) {
             rung.name.problem(problems, format!("the scope '{}' is there already, at {}", rung.name.value, first.name.location));

@@ -17,7 +17,10 @@ pub(crate) enum PlaceSchema {
 pub(crate) enum RevealedSchema {
     Place(PlaceSchema),
     /// A target, and which of its attributes if that is not plain.
-    Target { target: String, attribute: Option<String> },
+    Target {
+        target: String,
+        attribute: Option<String>,
+    },
 }
 
 /// Takes the one place out of a mapping. `None`: there is none, or it was wrong and is reported. Several are a problem.

@@ -90,7 +90,10 @@ pub(super) fn scope(node: &Node<'_>, problems: &mut Problems) -> Option<Located<
         }
     }
     if !scope.by_service && scope.bindings.is_empty() {
-        node.problem(problems, "say what the request reveals, such as '{ own: { path: user } }', or '{ by: service }' if the service behind filters");
+        node.problem(
+            problems,
+            "say what the request reveals, such as '{ own: { path: user } }', or '{ by: service }' if the service behind filters",
+        );
         return None;
     }
     Some(node.locate(scope))

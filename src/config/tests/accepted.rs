@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::pdp::path::NormalizedPath;
-use crate::pdp::policy::{Access, RoutePolicy};
-use crate::pdp::request::Host;
 use crate::pdp::policy::TenantBinding;
 use crate::pdp::policy::value::RequestValue;
+use crate::pdp::policy::{Access, RoutePolicy};
+use crate::pdp::request::Host;
 use crate::pdp::tenant::Realm;
 use crate::pdp::token::algorithm::Algorithm;
 use crate::pdp::token::profile::{AcceptedTypes, KeyIdPolicy, WhenStale};
@@ -92,7 +92,10 @@ fn everything_that_can_be_said_arrives_in_the_snapshot() {
     assert_eq!(names, ["/tenants/{tenant}/posts/{id}", "login", "/chat"]);
 
     let posts = route(&configuration, "any", "/tenants/acme/posts/1");
-    assert_eq!((posts.realm, &posts.tenant, posts.service.as_deref()), (Some(Realm::Tenant), &TenantBinding::Request(RequestValue::Path(1)), Some("blog")));
+    assert_eq!(
+        (posts.realm, &posts.tenant, posts.service.as_deref()),
+        (Some(Realm::Tenant), &TenantBinding::Request(RequestValue::Path(1)), Some("blog"))
+    );
     assert!(!posts.websocket);
     let needed = &posts.rule("PUT").unwrap().all.permissions;
     assert_eq!(needed.iter().map(|permission| &**permission.name()).collect::<Vec<_>>(), ["blog:posts.read", "blog:posts.update"]);

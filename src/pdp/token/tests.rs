@@ -11,7 +11,10 @@ use serde_json::{Value, json};
 use super::algorithm::Algorithm;
 use super::jws::CompactJws;
 use super::key::KeySet;
-use super::profile::{ActingPolicy, TenantRolePolicy, AcceptedTypes, ClaimNames, ClaimPath, IssuerPolicy, KeyIdPolicy, PolicyFingerprint, RequiredClaims, SourceId};
+use super::profile::{
+    AcceptedTypes, ActingPolicy, ClaimNames, ClaimPath, IssuerPolicy, KeyIdPolicy, PolicyFingerprint, RequiredClaims, SourceId,
+    TenantRolePolicy,
+};
 use super::verify::{self, VerifiedToken};
 use crate::pdp::decision::Reason;
 use crate::pdp::permission::PermissionSyntax;

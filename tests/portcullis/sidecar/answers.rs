@@ -13,8 +13,9 @@ use crate::harness::sidecar::edit;
 use crate::harness::token;
 use crate::harness::wait::{self, PATIENCE};
 
-const KINDS: [AnswerKind; 8] = [
+const KINDS: [AnswerKind; 9] = [
     AnswerKind::Pass,
+    AnswerKind::Answer,
     AnswerKind::BadRequest,
     AnswerKind::BadCredential,
     AnswerKind::Unauthenticated,
@@ -28,6 +29,7 @@ const KINDS: [AnswerKind; 8] = [
 fn in_kinds(kind: AnswerKind) -> bool {
     match kind {
         AnswerKind::Pass
+        | AnswerKind::Answer
         | AnswerKind::BadRequest
         | AnswerKind::BadCredential
         | AnswerKind::Unauthenticated
@@ -43,7 +45,7 @@ async fn a_refusal_of_whatever_kind_is_never_a_pass_on_the_wire() {
     assert!(Reason::ALL.iter().all(|reason| in_kinds(reason.answer())));
     // An issuer whose keys are nowhere to be had.
     let dead = "issuers:\n  dead: { issuer: \"http://dead.test\", audiences: [demo], jwks: { url: \"http://127.0.0.1:1/\" } }\n";
-    let strict = "routes:\n  - { path: /blog/strict, methods: { GET: { access: authenticated, mfa: true } } }\n";
+    let strict = "routes:\n  - { path: /blog/strict, methods: { GET: { access: authenticated, mfa: true } } }\n  - { path: /blog/permissions, methods: { GET: { access: authenticated, answer: permissions } } }\n";
     let lab = Lab::unready(|text| edit(&edit(&text, "issuers:\n", dead), "routes:\n", strict)).await;
     let client = lab.sidecar.connect().await;
     let (good, bad) = (format!("Bearer {}", token::mint_second(json!({}))), "Bearer garbage");
@@ -55,6 +57,7 @@ async fn a_refusal_of_whatever_kind_is_never_a_pass_on_the_wire() {
     for kind in KINDS {
         let (ask, status) = match kind {
             AnswerKind::Pass => (Ask::get(POST).header("authorization", &good), None),
+            AnswerKind::Answer => (Ask::get("/blog/permissions").header("authorization", &good), Some(200)),
             AnswerKind::BadRequest => (Ask::get("/blog/../blog/health"), Some(400)),
             AnswerKind::BadCredential => (Ask::get(POST).header("authorization", "Basic dTpw"), Some(401)),
             AnswerKind::Unauthenticated => (Ask::get(POST), Some(401)),
@@ -80,7 +83,8 @@ async fn a_refusal_of_whatever_kind_is_never_a_pass_on_the_wire() {
             let reason = Reason::ALL.iter().find(|reason| reason.code() == verdict.reason).expect("a reason of ours");
             assert_eq!(reason.answer(), kind, "{}", verdict.reason);
             assert_eq!(verdict.decision, reason.effect().as_str());
-            assert_eq!(verdict.passes, reason.effect() == Effect::Permit);
+            // What Portcullis answers by itself does not go on to the service.
+            assert_eq!(verdict.passes, reason.effect() == Effect::Permit && kind != AnswerKind::Answer);
         }
     }
 }

@@ -54,7 +54,8 @@ mod tests {
         }
         let shop = rule(&["spiffe://mesh/ns/shop/*"]);
         assert!(shop.admits("spiffe://mesh/ns/shop/sa/orders"));
-        for other in ["spiffe://mesh/ns/shop", "spiffe://mesh/ns/shop/", "spiffe://mesh/ns/shop/../hr/sa/x", "spiffe://mesh/ns/shop2/sa/x"] {
+        for other in ["spiffe://mesh/ns/shop", "spiffe://mesh/ns/shop/", "spiffe://mesh/ns/shop/../hr/sa/x", "spiffe://mesh/ns/shop2/sa/x"]
+        {
             assert!(!shop.admits(other), "{other}");
         }
     }

@@ -5,8 +5,8 @@ CARGO ?= cargo
 # Where cargo puts what it builds.
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 
-# Options of `make demo`: ONCE=1 ends after the walk, KEEP_LOGS=1 keeps its logs.
-DEMO_OPTIONS = $(if $(filter 1 yes true,$(ONCE)),--once) $(if $(filter 1 yes true,$(KEEP_LOGS)),--keep-logs)
+# Options of `make demo`: EXAMPLE=saas runs that example, ONCE=1 ends after the walk, KEEP_LOGS=1 keeps its logs.
+DEMO_OPTIONS = $(if $(EXAMPLE),--example '$(EXAMPLE)') $(if $(filter 1 yes true,$(ONCE)),--once) $(if $(filter 1 yes true,$(KEEP_LOGS)),--keep-logs)
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo test bench fmt lint envoy clean need-rust need-python
@@ -18,7 +18,7 @@ help: ## list the targets
 build: need-rust ## build the release binaries
 	$(CARGO) build --release --locked
 
-demo: need-python build envoy ## run everything behind a real Envoy and walk through it (ONCE=1: end after the walk)
+demo: need-python build envoy ## run everything behind a real Envoy and walk through it (EXAMPLE=erp|saas|company|admin-tiers|two-level, ONCE=1: end after the walk)
 	@$(PYTHON) demo/demo.py --bin-dir $(TARGET_DIR)/release $(DEMO_OPTIONS)
 
 test: need-rust envoy ## run all tests, the ones through the real Envoy included

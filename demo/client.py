@@ -40,19 +40,20 @@ class Client:
         self._address = address
 
     def request(self, method: str, path: str, *, token: Optional[str] = None, headers: Iterable[tuple[str, str]] = (),
-                body: Optional[dict[str, Any]] = None) -> Response:
-        payload = b"" if body is None else json.dumps(body).encode()
+                body: Any = None) -> Response:
+        """`body` is what JSON can say, or bytes that are sent as they are, for `headers` to name their kind."""
+        payload = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         sent = list(headers)
+        named = {name.lower() for name, _ in sent}
         if token is not None:
             sent.append(("authorization", f"Bearer {token}"))
-        if body is not None:
+        if body is not None and not isinstance(body, bytes) and "content-type" not in named:
             sent.append(("content-type", "application/json"))
-        if payload or method in ("POST", "PUT", "PATCH"):
+        if (payload or method in ("POST", "PUT", "PATCH")) and not named & {"content-length", "transfer-encoding"}:
             sent.append(("content-length", str(len(payload))))
         connection = http.client.HTTPConnection(self._address, timeout=REQUEST_TIMEOUT)
         try:
-            own_host = any(name.lower() == "host" for name, _ in sent)
-            connection.putrequest(method, path, skip_host=own_host, skip_accept_encoding=True)
+            connection.putrequest(method, path, skip_host="host" in named, skip_accept_encoding=True)
             for name, value in sent:
                 connection.putheader(name, value)
             connection.endheaders(payload)

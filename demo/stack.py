@@ -1,4 +1,4 @@
-"""The five programs of the demo: where they listen, how they are configured, and their start in order."""
+"""The programs of the demo: where they listen, how they are configured, and their start in order."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Iterable, Mapping, Optional
 
 from processes import DemoError, Process, Processes, wait_until
+from scenario import ROOT, Scenario
 
-ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 START_TIMEOUT = 20.0
 # A Unix socket's path has room for 104 bytes on macOS and 108 on Linux.
 LONGEST_FOLDER = 80
+# Where the shipped configurations keep sockets, secrets and logs; in a copy that the demo runs, a folder of its own.
+RUN_FOLDER = "/run/portcullis/"
+# In there, when a policy names it: the sidecar's credential at the identity service's directory.
+SERVICE_TOKEN = "service.token"
 
 
 @dataclass(frozen=True)
@@ -36,14 +40,19 @@ LISTENERS = (
     Listener("identity", "the identity service", "DEMO_IDENTITY_PORT", 9400),
     Listener("blog", "the service blog", "DEMO_BLOG_PORT", 9501),
     Listener("chatbot", "the service chatbot", "DEMO_CHATBOT_PORT", 9502),
+    Listener("app", "the service app", "DEMO_APP_PORT", 9501),
     Listener("admin", "the sidecar's admin listener", "DEMO_ADMIN_PORT", 9193),
 )
 
 
-def configured_ports(environment: Mapping[str, str]) -> dict[str, int]:
+def listeners_of(scenario: Scenario) -> list[Listener]:
+    return [listener for listener in LISTENERS if listener.key in ("envoy", "identity", "admin", *scenario.services)]
+
+
+def configured_ports(scenario: Scenario, environment: Mapping[str, str]) -> dict[str, int]:
     """The default ports, or those of the environment; each must be free."""
     ports: dict[str, int] = {}
-    for listener in LISTENERS:
+    for listener in listeners_of(scenario):
         text = environment.get(listener.variable) or str(listener.default)
         port = int(text) if text.isascii() and text.isdigit() else 0
         if not 0 < port < 65536:
@@ -61,9 +70,9 @@ def configured_ports(environment: Mapping[str, str]) -> dict[str, int]:
     return ports
 
 
-def ephemeral_ports() -> dict[str, int]:
+def ephemeral_ports(scenario: Scenario) -> dict[str, int]:
     """Ports that nobody uses now. All are held at once, so that none is given twice."""
-    sockets = {listener.key: _bind(0) for listener in LISTENERS}
+    sockets = {listener.key: _bind(0) for listener in listeners_of(scenario)}
     try:
         return {key: bound.getsockname()[1] for key, bound in sockets.items()}
     finally:
@@ -88,11 +97,11 @@ def run_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="portcullis-demo-", dir=base if len(base) < LONGEST_FOLDER else "/tmp"))
 
 
-def substitute(text: str, replacements: Mapping[str, str], source: str) -> str:
+def substitute(text: str, replacements: Mapping[str, str], source: Path) -> str:
     """Replaces literals, all in one pass, so that nothing that was put in is replaced again."""
     for literal in replacements:
         if literal not in text:
-            raise DemoError(f"{source} no longer holds {literal!r}, which the demo replaces")
+            raise DemoError(f"{source.relative_to(ROOT)} no longer holds {literal!r}, which the demo replaces")
     longest_first = sorted(replacements, key=len, reverse=True)
     pattern = re.compile("(?:" + "|".join(re.escape(literal) for literal in longest_first) + r")(?!\d)")
     return pattern.sub(lambda match: replacements[match.group()], text)
@@ -101,8 +110,10 @@ def substitute(text: str, replacements: Mapping[str, str], source: str) -> str:
 class Stack:
     """Everything that runs. `folder` holds the configurations in use, the sockets and a log for each program."""
 
-    def __init__(self, processes: Processes, ports: dict[str, int], folder: Path, bin_dir: Path, envoy: Path) -> None:
+    def __init__(self, processes: Processes, scenario: Scenario, ports: dict[str, int], folder: Path, bin_dir: Path,
+                 envoy: Path) -> None:
         self._processes = processes
+        self.scenario = scenario
         self._bin_dir = bin_dir
         self._envoy = envoy
         self.ports = ports
@@ -111,13 +122,14 @@ class Stack:
         self.policy = folder / "portcullis.yaml"
         self.access_log = folder / "access.log"
         self.sidecar: Optional[Process] = None
+        self._service_token: Optional[str] = None
 
     def start(self) -> None:
-        self._render("demo/portcullis.yaml", self.policy)
-        self._render("envoy/sidecar.yaml", self.folder / "envoy.yaml")
+        self._render_policy()
+        self._render_envoy()
         self._start_identity()
-        self._start_service("blog")
-        self._start_service("chatbot")
+        for name in self.scenario.services:
+            self._start_service(name)
         self.start_sidecar()
         self._start_envoy()
 
@@ -141,10 +153,13 @@ class Stack:
             "--database", self.folder / "identity.db",
             "--issuer", f"http://{self.address('identity')}",
             "--audience", "demo",
-            "--seed", ROOT / "demo" / "seed.json",
+            "--seed", self.scenario.seed,
         ]
-        # The operator's token goes by environment: a command line can be read by everybody on the machine.
-        process = self._process("identity", command, environment={"PORTCULLIS_IDENTITY_ADMIN_TOKEN": self.admin_token})
+        # Secrets go by environment: a command line can be read by everybody on the machine.
+        environment = {"PORTCULLIS_IDENTITY_ADMIN_TOKEN": self.admin_token}
+        if self._service_token is not None:
+            environment["PORTCULLIS_IDENTITY_SERVICE_TOKEN"] = self._service_token
+        process = self._process("identity", command, environment=environment)
         self._processes.start(process)
         self._wait_for_answer(process, "identity", "/livez", "the identity service to answer")
 
@@ -162,10 +177,14 @@ class Stack:
         process = self._processes.start(self._process("envoy", command, output=self.access_log))
         admin = self.folder / "envoy-admin.sock"
         wait_until(
-            lambda: answers(UnixConnection(admin), "/ready"), "Envoy to be ready", timeout=START_TIMEOUT, process=process
+            lambda: status(UnixConnection(admin), "/ready") == 200, "Envoy to be ready", timeout=START_TIMEOUT, process=process
         )
-        # Ready or not, Envoy lets nothing pass before its first health check of the sidecar.
-        self._wait_for_answer(process, "envoy", "/blog/health", "Envoy to reach the sidecar and the services")
+        # Ready or not, Envoy lets nothing pass before its first health check of the sidecar. A refusal will do: it is
+        # the sidecar's.
+        wait_until(
+            lambda: status(http.client.HTTPConnection(HOST, self.ports["envoy"], timeout=2), "/") not in (None, 503),
+            "Envoy to reach the sidecar", timeout=START_TIMEOUT, process=process,
+        )
 
     def _process(self, name: str, command: Iterable[object], output: Optional[Path] = None,
                  environment: Optional[dict[str, str]] = None) -> Process:
@@ -174,32 +193,37 @@ class Stack:
 
     def _wait_for_answer(self, process: Process, key: str, path: str, what: str) -> None:
         def answered() -> bool:
-            return answers(http.client.HTTPConnection(HOST, self.ports[key], timeout=2), path)
+            return status(http.client.HTTPConnection(HOST, self.ports[key], timeout=2), path) == 200
 
         wait_until(answered, what, timeout=START_TIMEOUT, process=process)
 
     def _binary(self, name: str) -> Path:
         return self._bin_dir / name
 
-    def _render(self, source: str, target: Path) -> None:
-        folder = str(self.folder)
+    def _render_policy(self) -> None:
+        source = self.scenario.policy
+        text = source.read_text(encoding="utf-8")
+        if f"{RUN_FOLDER}{SERVICE_TOKEN}" in text:
+            self._service_token = secrets.token_urlsafe(32)
+            path = self.folder / SERVICE_TOKEN
+            path.touch(mode=0o600)
+            path.write_text(self._service_token, encoding="utf-8")
         replacements = {
-            "envoy/sidecar.yaml": {
-                "port_value: 10000": f"port_value: {self.ports['envoy']}",
-                "port_value: 9501": f"port_value: {self.ports['blog']}",
-                "port_value: 9502": f"port_value: {self.ports['chatbot']}",
-                "port_value: 9400": f"port_value: {self.ports['identity']}",
-                "/run/portcullis/authz.sock": f"{folder}/authz.sock",
-                "/run/portcullis/envoy-admin.sock": f"{folder}/envoy-admin.sock",
-            },
-            "demo/portcullis.yaml": {
-                "127.0.0.1:9400": self.address("identity"),
-                "127.0.0.1:9193": self.address("admin"),
-                "/run/portcullis/authz.sock": f"{folder}/authz.sock",
-            },
-        }[source]
-        text = (ROOT / source).read_text(encoding="utf-8")
-        target.write_text(substitute(text, replacements, source), encoding="utf-8")
+            "127.0.0.1:9400": self.address("identity"),
+            "127.0.0.1:9193": self.address("admin"),
+            RUN_FOLDER: f"{self.folder}/",
+        }
+        self.policy.write_text(substitute(text, replacements, source), encoding="utf-8")
+
+    def _render_envoy(self) -> None:
+        source = self.scenario.envoy
+        replacements = {
+            f"port_value: {listener.default}": f"port_value: {self.ports[listener.key]}"
+            for listener in listeners_of(self.scenario) if listener.key != "admin"
+        }
+        replacements[RUN_FOLDER] = f"{self.folder}/"
+        text = substitute(source.read_text(encoding="utf-8"), replacements, source)
+        (self.folder / "envoy.yaml").write_text(text, encoding="utf-8")
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -215,12 +239,12 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def answers(connection: http.client.HTTPConnection, path: str) -> bool:
-    """Whether a GET of `path` is answered with 200."""
+def status(connection: http.client.HTTPConnection, path: str) -> Optional[int]:
+    """The status with which a GET of `path` is answered, if it is."""
     try:
         connection.request("GET", path)
-        return connection.getresponse().status == 200
+        return connection.getresponse().status
     except (OSError, http.client.HTTPException):
-        return False
+        return None
     finally:
         connection.close()

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-import os
 import time
-from pathlib import Path
-from typing import Any
 
-from forge import claims_of, key_id_of, signed_with_public_key, unsigned, with_claims
-from processes import DemoError, wait_until
-from walk import (
-    Walk,
+from checks import (
     both,
     challenges_with,
     did_not_see,
+    lists_session,
     saw_identity,
     saw_no_identity,
     saw_none_of,
     show_challenge,
     show_identity,
 )
+from forge import claims_of, key_id_of, signed_with_public_key, unsigned, with_claims
+from hints import Hint
+from processes import DemoError, wait_until
+from walk import NOTICED_WITHIN, REVOKED_WITHIN, Walk
 
 POST = "/blog/tenants/acme/posts/1"
 GLOBEX_POST = "/blog/tenants/globex/posts/1"
 
-# A revocation has to be enforced within one second.
-REVOKED_WITHIN = 1.0
-# The rest is bounded by how often the sidecar looks: at its configuration, at the keys, and Envoy at the sidecar.
-NOTICED_WITHIN = 5.0
+HINTS = (
+    Hint("bob", "GET", POST, "200: bob may read"),
+    Hint("bob", "PUT", POST, "403: but not write"),
+    Hint("carol", "PUT", POST, "200: carol is an editor"),
+    Hint("carol", "GET", GLOBEX_POST, "403: not her tenant"),
+    Hint(None, "GET", POST, "401: no token"),
+    Hint(None, "GET", "/blog/health", "200: public; the header does not arrive", "-H 'x-user-id: root'"),
+)
 
 
-def run_all(walk: Walk) -> None:
+def run(walk: Walk) -> None:
     # First, so that it has long expired when its turn comes.
     short_lived = walk.log_in("carol", "acme", lifetime=1)["access_token"]
     signing_in(walk)
@@ -151,13 +154,8 @@ def sessions(walk: Walk) -> None:
     phone = walk.log_in("bob", "acme", device="phone")
     alice = walk.log_in("alice", "acme")["access_token"]
     session = phone["session_id"]
-
-    def lists_phone(response: Any) -> Any:
-        listed = [entry.get("id") for entry in response.json().get("sessions", [])]
-        return None if session in listed else f"bob's phone (session {session}) is not in the list: {listed}"
-
     walk.step("alice (admin) lists bob's sessions", "GET", "/v1/sessions?user=bob", 200, "allowed", token=alice,
-              check=lists_phone)
+              check=lists_session(session, user="bob", device="phone", revoked=False))
     walk.step("bob reads on his phone", "GET", POST, 200, "allowed", token=phone["access_token"])
     walk.step("alice revokes the phone", "DELETE", f"/v1/sessions/{session}", 204, "allowed", token=alice)
     walk.step_until("the phone's token, still in date", "GET", POST, 401, "token_revoked", token=phone["access_token"],
@@ -181,26 +179,19 @@ def refreshing(walk: Walk) -> None:
 def policy_swap(walk: Walk) -> None:
     walk.table.section("The policy changes while everything runs")
     carol = walk.log_in("carol", "acme")["access_token"]
-    policy = walk.stack.policy
-    original = policy.read_text(encoding="utf-8")
-    without = original.replace('editor: { permissions: ["blog:posts.*"', 'editor: { permissions: ["blog:posts.read"')
-    if without == original:
-        raise DemoError("demo/portcullis.yaml no longer holds the editor role that the demo changes")
     walk.step("carol (editor) changes a post", "PUT", POST, 200, "allowed", token=carol)
-    replace(policy, without)
+    original = walk.change_policy('editor: { permissions: ["blog:posts.*"', 'editor: { permissions: ["blog:posts.read"')
     walk.step_until("editors lose blog:posts.update", "PUT", POST, 403, "permission_missing", token=carol,
                     within=NOTICED_WITHIN)
-    replace(policy, original)
+    walk.write_policy(original)
     walk.step_until("it is given back", "PUT", POST, 200, "allowed", token=carol, within=NOTICED_WITHIN)
-    replace(policy, "routes: [ this is no configuration\n")
+    walk.write_policy("routes: [ this is no configuration\n")
     # What it answers before it has noticed would prove nothing.
-    wait_until(lambda: not last_load_successful(walk), "the sidecar to refuse a broken configuration",
-               timeout=NOTICED_WITHIN, process=walk.stack.sidecar)
+    walk.wait_for_load(successful=False)
     walk.step("a broken file: the last good one stays", "PUT", POST, 200, "allowed", token=carol)
     walk.step("... with what it forbids", "PUT", GLOBEX_POST, 403, "tenant_mismatch", token=carol)
-    replace(policy, original)
-    wait_until(lambda: last_load_successful(walk), "the sidecar to load the repaired configuration",
-               timeout=NOTICED_WITHIN, process=walk.stack.sidecar)
+    walk.write_policy(original)
+    walk.wait_for_load(successful=True)
 
 
 def key_rotation(walk: Walk) -> None:
@@ -225,16 +216,3 @@ def without_sidecar(walk: Walk) -> None:
     walk.step("a public route", "GET", "/blog/health", 503, "envoy:ext_authz_error")
     walk.stack.start_sidecar()
     walk.step_until("the sidecar is back", "GET", POST, 200, "allowed", token=carol, within=NOTICED_WITHIN)
-
-
-def replace(path: Path, text: str) -> None:
-    """By rename: whoever reads the file finds the old text or the new one."""
-    temporary = path.with_suffix(".new")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def last_load_successful(walk: Walk) -> bool:
-    """What an operator's alert would look at."""
-    metrics = walk.sidecar.request("GET", "/metrics").body.decode()
-    return "\nportcullis_configuration_last_load_successful 1\n" in metrics

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import os
 import time
-from pathlib import Path
-from typing import Any, Callable, Iterable, Optional
+from typing import Any, Iterable, Optional
 
+from checks import Check, Note
 from client import AccessLog, Client, Response, reason_of
-from processes import DemoError
-from stack import ROOT, Stack
+from people import People, exchange
+from processes import DemoError, wait_until
+from stack import Stack
 from table import Table
 
-# What is wrong with a response, or None.
-Check = Callable[[Response], Optional[str]]
-# What is worth showing of a response below its row.
-Note = Callable[[Response], Optional[str]]
+# A revocation has to be enforced within one second.
+REVOKED_WITHIN = 1.0
+# The rest is bounded by how often the sidecar looks: at its configuration, at the keys, and Envoy at the sidecar.
+NOTICED_WITHIN = 5.0
 
 
 class Walk:
@@ -28,52 +29,102 @@ class Walk:
         self.identity = Client(stack.address("identity"))
         self.sidecar = Client(stack.address("admin"))
         self.access_log = AccessLog(stack.access_log)
-        self._people = people(ROOT / "demo" / "seed.json")
+        self.people = People.read(stack.scenario.seed)
+
+    # === rows ===
 
     def step(self, step: str, method: str, path: str, status: int, reason: str, *, token: Optional[str] = None,
-             headers: Iterable[tuple[str, str]] = (), body: Optional[dict[str, Any]] = None, check: Optional[Check] = None,
+             headers: Iterable[tuple[str, str]] = (), body: Any = None, check: Optional[Check] = None,
              note: Optional[Note] = None) -> Response:
         """One request through Envoy, one row."""
         response = self.envoy.request(method, path, token=token, headers=headers, body=body)
         self._row(step, method, path, status, reason, response, reason_of(self.access_log.entry(response)), check, note)
         return response
 
-    def step_until(self, step: str, method: str, path: str, status: int, reason: str, *, token: str, within: float) -> Response:
+    def step_until(self, step: str, method: str, path: str, status: int, reason: str, *, within: float,
+                   token: Optional[str] = None, headers: Iterable[tuple[str, str]] = (), body: Any = None,
+                   check: Optional[Check] = None) -> Response:
         """The same request again and again until it is answered as expected, or time is up. One row, for the last."""
+        sent = list(headers)
         start = time.monotonic()
         while True:
-            response = self.envoy.request(method, path, token=token)
+            response = self.envoy.request(method, path, token=token, headers=sent, body=body)
             elapsed = time.monotonic() - start
             got = reason_of(self.access_log.entry(response))
             if (response.status, got) == (status, reason) or elapsed >= within:
                 break
             time.sleep(0.01)
         waited = f"after {elapsed * 1000:.0f} ms (allowed: {within * 1000:.0f} ms)"
-        self._row(step, method, path, status, reason, response, got, None, lambda _: waited)
+        self._row(step, method, path, status, reason, response, got, check, lambda _: waited)
         return response
 
-    def operator_step(self, step: str, method: str, path: str, status: int, *, body: Optional[dict[str, Any]] = None,
-                      note: Optional[Note] = None) -> Response:
+    def operator_step(self, step: str, method: str, path: str, status: int, *, body: Any = None,
+                      check: Optional[Check] = None, note: Optional[Note] = None) -> Response:
         """A request of the operator's to the identity service itself: it does not pass Envoy."""
         headers = [("authorization", f"Bearer {self.stack.admin_token}")]
         response = self.identity.request(method, path, headers=headers, body=body)
-        self._row(step, method, path, status, "-", response, "-", None, note)
+        self._row(step, method, path, status, "-", response, "-", check, note)
         return response
 
-    def log_in(self, user: str, tenant: Optional[str], *, device: str = "laptop", lifetime: Optional[int] = None) -> dict[str, Any]:
-        """A log-in that the walk needs but does not show. `lifetime` is that of the access token, in seconds."""
-        body = self.credentials(user, tenant, device)
+    # === tokens that the walk needs but does not show ===
+
+    def log_in(self, user: str, tenant: Optional[str], *, device: str = "laptop", lifetime: Optional[int] = None,
+               otp: bool = False) -> dict[str, Any]:
+        """A log-in. `lifetime` is that of the access token, in seconds; with `otp` it is one by two factors."""
+        body = self.credentials(user, tenant, device, otp=otp)
         if lifetime is not None:
             body["access_ttl"] = lifetime
-        response = self.envoy.request("POST", "/v1/login", body=body)
-        self.access_log.entry(response)
-        if response.status != 200 or "access_token" not in response.json():
-            raise DemoError(f"{user} cannot log in: {response.status} {response.body[:200]!r}")
-        return response.json()
+        return self._granted(f"{user} cannot log in", "/v1/login", body)
 
-    def credentials(self, user: str, tenant: Optional[str], device: str = "laptop") -> dict[str, Any]:
-        email, password = self._people[user]
-        return {"email": email, "password": password, "tenant": tenant, "device": device}
+    def client_token(self, client: str) -> str:
+        """A token that a service has of its own, for its id and secret."""
+        body = self.people.client_credentials(client)
+        return str(self._granted(f"{client} gets no token", "/v1/token", body)["access_token"])
+
+    def on_behalf(self, token: str, user: str, tenant: Optional[str]) -> str:
+        """A token with which whoever has `token` acts on behalf of the user."""
+        granted = self._granted(f"nobody may act for {user}", "/v1/token", exchange(user, tenant), token)
+        return str(granted["access_token"])
+
+    def credentials(self, user: str, tenant: Optional[str], device: str = "laptop", *, otp: bool = False) -> dict[str, Any]:
+        """The body of a log-in."""
+        return self.people.credentials(user, tenant, device, otp)
+
+    def _granted(self, failure: str, path: str, body: dict[str, Any], token: Optional[str] = None) -> dict[str, Any]:
+        response = self.envoy.request("POST", path, token=token, body=body)
+        self.access_log.entry(response)
+        granted = response.json()
+        if response.status != 200 or "access_token" not in granted:
+            raise DemoError(f"{failure}: {response.status} {response.body[:200]!r}")
+        return dict(granted)
+
+    # === the policy in use ===
+
+    def change_policy(self, old: str, new: str) -> str:
+        """Changes a text that stands in the policy exactly once, without waiting for the sidecar to notice. The answer
+        is the policy before that, for `write_policy`."""
+        before = self.stack.policy.read_text(encoding="utf-8")
+        if before.count(old) != 1:
+            raise DemoError(f"the policy holds {old!r} {before.count(old)} times, and the walk wants to change it once")
+        self.write_policy(before.replace(old, new))
+        return before
+
+    def write_policy(self, text: str) -> None:
+        """By rename: whoever reads the file finds the old text or the new one."""
+        temporary = self.stack.policy.with_suffix(".new")
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, self.stack.policy)
+
+    def wait_for_load(self, successful: bool) -> None:
+        """Until the last policy that the sidecar looked at was a good one, or was not."""
+        what = "load the configuration" if successful else "refuse the configuration"
+        wait_until(lambda: self._last_load_successful() == successful, f"the sidecar to {what}", timeout=NOTICED_WITHIN,
+                   process=self.stack.sidecar)
+
+    def _last_load_successful(self) -> bool:
+        """What an operator's alert would look at."""
+        metrics = self.sidecar.request("GET", "/metrics").body.decode()
+        return "\nportcullis_configuration_last_load_successful 1\n" in metrics
 
     def _row(self, step: str, method: str, path: str, status: int, reason: str, response: Response, got: str,
              check: Optional[Check], note: Optional[Note]) -> None:
@@ -90,84 +141,6 @@ class Walk:
         self.table.row(step, f"{method} {path}", status, response.status, got, shown, problems)
 
 
-def people(seed: Path) -> dict[str, tuple[str, str]]:
-    """Email and password by user id, from the file with which the identity service starts."""
-    users = json.loads(seed.read_text(encoding="utf-8"))["users"]
-    return {user["id"]: (user["email"], user["password"]) for user in users}
-
-
 def what_it_says(response: Response) -> str:
     """The body of a refusal. Others stay hidden: they may hold tokens."""
     return f"; the body is {response.body[:200].decode(errors='replace')}" if response.status >= 400 and response.body else ""
-
-
-def identity_seen(response: Response) -> dict[str, str]:
-    """The identity headers that reached the service behind, as it says itself."""
-    seen: dict[str, str] = response.json().get("identity", {})
-    return seen
-
-
-def show_identity(response: Response) -> str:
-    # A session's id is long and says nothing to a reader.
-    pairs = [f"{name}={value}" for name, value in identity_seen(response).items() if name != "x-session-id"]
-    return "the service saw " + (" ".join(pairs) if pairs else "no identity headers")
-
-
-def saw_identity(**expected: str) -> Check:
-    """Each named header reached the service once with that value (`user_id` stands for `x-user-id`)."""
-
-    def check(response: Response) -> Optional[str]:
-        seen = identity_seen(response)
-        for key, value in expected.items():
-            name = "x-" + key.replace("_", "-")
-            if seen.get(name) != value:
-                return f"the service should have seen {name}: {value}, once, and saw {seen.get(name)}"
-        return None
-
-    return check
-
-
-def saw_no_identity(response: Response) -> Optional[str]:
-    seen = identity_seen(response)
-    return f"no identity header should have reached the service, and these did: {seen}" if seen else None
-
-
-def saw_none_of(sent: Iterable[tuple[str, str]]) -> Check:
-    """None of the identity headers that the client sent reached the service with the value that it sent."""
-
-    def check(response: Response) -> Optional[str]:
-        seen = identity_seen(response)
-        through = [f"{name}: {value}" for name, value in sent if value in seen.get(name.lower(), "").split(", ")]
-        return f"these reached the service as the client sent them: {through}" if through else None
-
-    return check
-
-
-def both(first: Check, second: Check) -> Check:
-    return lambda response: first(response) or second(response)
-
-
-def did_not_see(name: str) -> Check:
-    """The header did not reach the service."""
-
-    def check(response: Response) -> Optional[str]:
-        seen = [line for line in response.json().get("headers", []) if line.startswith(f"{name}:")]
-        return f"the service should not have seen {seen}" if seen else None
-
-    return check
-
-
-def challenges_with(start: str) -> Check:
-    """The response carries a `WWW-Authenticate` header that begins so (RFC 6750 section 3)."""
-
-    def check(response: Response) -> Optional[str]:
-        challenge = response.header("www-authenticate")
-        if challenge is None or not challenge.startswith(start):
-            return f"expected a WWW-Authenticate header that begins with {start!r}, got {challenge!r}"
-        return None
-
-    return check
-
-
-def show_challenge(response: Response) -> str:
-    return f"WWW-Authenticate: {response.header('www-authenticate')}"

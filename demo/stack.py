@@ -122,12 +122,13 @@ class Stack:
         self.policy = folder / "portcullis.yaml"
         self.access_log = folder / "access.log"
         self.sidecar: Optional[Process] = None
+        self.identity: Optional[Process] = None
         self._service_token: Optional[str] = None
 
     def start(self) -> None:
         self._render_policy()
         self._render_envoy()
-        self._start_identity()
+        self.start_identity()
         for name in self.scenario.services:
             self._start_service(name)
         self.start_sidecar()
@@ -146,22 +147,28 @@ class Stack:
         if self.sidecar:
             self.sidecar.end()
 
-    def _start_identity(self) -> None:
-        command = [
-            self._binary("portcullis-identity"), "serve",
-            "--listen", self.address("identity"),
-            "--database", self.folder / "identity.db",
-            "--issuer", f"http://{self.address('identity')}",
-            "--audience", "demo",
-            "--seed", self.scenario.seed,
-        ]
-        # Secrets go by environment: a command line can be read by everybody on the machine.
-        environment = {"PORTCULLIS_IDENTITY_ADMIN_TOKEN": self.admin_token}
-        if self._service_token is not None:
-            environment["PORTCULLIS_IDENTITY_SERVICE_TOKEN"] = self._service_token
-        process = self._process("identity", command, environment=environment)
-        self._processes.start(process)
+    def start_identity(self) -> None:
+        """For the first time, or again with all that it knew: its database is a file."""
+        if self.identity is None:
+            command = [
+                self._binary("portcullis-identity"), "serve",
+                "--listen", self.address("identity"),
+                "--database", self.folder / "identity.db",
+                "--issuer", f"http://{self.address('identity')}",
+                "--audience", "demo",
+                "--seed", self.scenario.seed,
+            ]
+            # Secrets go by environment: a command line can be read by everybody on the machine.
+            environment = {"PORTCULLIS_IDENTITY_ADMIN_TOKEN": self.admin_token}
+            if self._service_token is not None:
+                environment["PORTCULLIS_IDENTITY_SERVICE_TOKEN"] = self._service_token
+            self.identity = self._process("identity", command, environment=environment)
+        process = self._processes.start(self.identity)
         self._wait_for_answer(process, "identity", "/livez", "the identity service to answer")
+
+    def stop_identity(self) -> None:
+        if self.identity:
+            self.identity.end()
 
     def _start_service(self, name: str) -> None:
         command = [sys.executable, ROOT / "demo" / "service.py", "--name", name, "--port", str(self.ports[name])]

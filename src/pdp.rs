@@ -11,6 +11,7 @@ pub mod attribute;
 pub mod credential;
 pub mod decision;
 mod evaluation;
+pub mod json;
 pub mod obligation;
 pub mod path;
 pub mod permission;

@@ -6,11 +6,13 @@
 pub mod algorithm;
 pub mod cache;
 pub mod claims;
-pub mod json;
 pub mod jws;
 pub mod key;
 pub mod profile;
 pub mod verify;
+
+/// How deep the JSON of tokens and key sets may be nested.
+const MAX_JSON_DEPTH: usize = 16;
 
 #[cfg(test)]
 mod tests;

@@ -19,13 +19,15 @@ use super::refresh::Context;
 use crate::config::{DirectorySource, Source};
 use crate::pdp::attribute::{Attributes, is_safe_value};
 use crate::pdp::target::{Target, TargetKey};
-use crate::pdp::token::json::{self, Json, Object};
+use crate::pdp::json::{self, Json, Object};
 use crate::state::targets::TargetAnswer;
 
 /// The longest answer.
 const MAX_BYTES: usize = 64 * 1024;
 /// The most roles and the most attributes of a person.
 const MAX_ITEMS: usize = 1024;
+/// How deep it may be nested.
+const MAX_DEPTH: usize = 8;
 /// How many requests to one directory are under way at most.
 const MAX_REQUESTS: usize = 64;
 /// For how long it is remembered that an answer did not come.
@@ -131,7 +133,7 @@ fn push_escaped(text: &mut String, value: &str) {
 
 /// Reads an answer. One about somebody else, or somewhere else, than was asked is none.
 fn read(bytes: &[u8], key: &TargetKey) -> Result<Target, String> {
-    let answer = json::parse_object(bytes).map_err(|_| "the answer is not one well-formed JSON object")?;
+    let answer = json::parse_object(bytes, MAX_DEPTH).map_err(|_| "the answer is not one well-formed JSON object")?;
     if text(&answer, "user") != Some(&*key.user) {
         return Err("the answer is about another user than the question".into());
     }

@@ -13,10 +13,12 @@ use crate::pdp::attribute::is_safe_value;
 use crate::pdp::permission::{PermissionSet, PermissionSyntax};
 use crate::pdp::role::TenantRoles;
 use crate::pdp::tenant::TenantId;
-use crate::pdp::token::json::{self, Json};
+use crate::pdp::json::{self, Json};
 
 /// The longest document.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// How deep it may be nested.
+const MAX_DEPTH: usize = 8;
 /// The longest time that a fetch may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Waits between failed fetches.
@@ -83,7 +85,7 @@ async fn fetch(context: &Context, feed: &TenantRoleFeed, etag: Option<&str>) -> 
 
 /// Reads a document. One wrong shape fails all of it; a permission that does not fit the syntax grants nothing.
 fn read(bytes: &[u8], syntax: &PermissionSyntax) -> Result<TenantRoles, String> {
-    let document = json::parse_object(bytes).map_err(|_| "it is not one well-formed JSON object")?;
+    let document = json::parse_object(bytes, MAX_DEPTH).map_err(|_| "it is not one well-formed JSON object")?;
     let Some(Json::Object(tenants)) = document.get("tenants") else { return Err("it has no object 'tenants'".into()) };
     let mut all = TenantRoles::default();
     for (tenant, roles) in tenants.iter() {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::json::{Json, Object};
 use super::jws::JoseHeader;
 use super::profile::{AcceptedTypes, ClaimPath, IssuerPolicy};
 use crate::pdp::attribute::{Attributes, is_safe_value};
 use crate::pdp::decision::Reason;
+use crate::pdp::json::{Json, Object};
 use crate::pdp::permission::PermissionSet;
 use crate::pdp::role::RoleAssignment;
 use crate::pdp::tenant::{Realm, TenantId};

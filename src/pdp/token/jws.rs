@@ -3,7 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::json::{self, Json, Object};
+use super::MAX_JSON_DEPTH;
+use crate::pdp::json::{self, Json, Object};
 
 /// The longest `kid` and `typ`, in bytes.
 const MAX_HEADER_STRING: usize = 256;
@@ -51,8 +52,8 @@ impl<'a> CompactJws<'a> {
         }
         // Decoded here only to know that it is canonical; verification decodes it again, after the cheap checks.
         decode(signature)?;
-        let header = JoseHeader::from_object(&json::parse_object(&decode(header)?).map_err(|_| Malformed)?)?;
-        let payload = json::parse_object(&decode(payload)?).map_err(|_| Malformed)?;
+        let header = JoseHeader::from_object(&json::parse_object(&decode(header)?, MAX_JSON_DEPTH).map_err(|_| Malformed)?)?;
+        let payload = json::parse_object(&decode(payload)?, MAX_JSON_DEPTH).map_err(|_| Malformed)?;
         Ok(Self { signing_input, signature, header, payload })
     }
 }

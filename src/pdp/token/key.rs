@@ -10,8 +10,9 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use jsonwebtoken::DecodingKey;
 
+use super::MAX_JSON_DEPTH;
 use super::algorithm::{Algorithm, KeyFamily};
-use super::json::{self, Json, Object};
+use crate::pdp::json::{self, Json, Object};
 
 /// The most keys of a set that are looked at.
 const MAX_KEYS: usize = 256;
@@ -140,7 +141,7 @@ impl KeySet {
     /// # Errors
     /// When the document is no JWK set. An empty set is one, and is obeyed.
     pub fn parse(document: &[u8], allowed: &[Algorithm]) -> Result<Self, NotAKeySet> {
-        let document = json::parse_object(document).map_err(|_| NotAKeySet)?;
+        let document = json::parse_object(document, MAX_JSON_DEPTH).map_err(|_| NotAKeySet)?;
         let Some(Json::Array(keys)) = document.get("keys") else { return Err(NotAKeySet) };
         let mut set = Self::default();
         let mut disqualified: HashSet<Box<str>> = HashSet::new();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::algorithm::Algorithm;
-use super::json::{Json, Object};
+use crate::pdp::json::{Json, Object};
 use crate::pdp::permission::{PermissionSet, PermissionSyntax};
 use crate::pdp::tenant::TenantId;
 

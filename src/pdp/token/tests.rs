@@ -22,7 +22,6 @@ use crate::pdp::time::UnixTime;
 
 mod cache;
 mod hostile;
-mod json;
 mod jws;
 mod key;
 mod profile;

@@ -2,11 +2,11 @@
 
 use super::algorithm::Algorithm;
 use super::claims::Claims;
-use super::json::Json;
 use super::jws::CompactJws;
 use super::key::{KeySet, NoKey, Thumbprint};
 use super::profile::{IssuerPolicy, KeyIdPolicy, PolicyFingerprint};
 use crate::pdp::decision::Reason;
+use crate::pdp::json::Json;
 use crate::pdp::time::UnixTime;
 
 /// The proof that a key of an issuer signed a token, and that it fits that issuer's policy. It says nothing about *now*: time,

@@ -1,9 +1,10 @@
 use super::*;
-use crate::pdp::token::json::{Json, parse_object};
+use crate::pdp::json::{Json, parse_object};
+use crate::pdp::token::MAX_JSON_DEPTH;
 
 #[test]
 fn a_claim_is_a_member_or_a_path_of_members_and_null_is_absent() {
-    let payload = parse_object(br#"{"a":"x","b":{"c":{"d":"y"},"n":null},"n":null,"b.c":"z","l":[{"d":1}]}"#).unwrap();
+    let payload = parse_object(br#"{"a":"x","b":{"c":{"d":"y"},"n":null},"n":null,"b.c":"z","l":[{"d":1}]}"#, MAX_JSON_DEPTH).unwrap();
     let find = |path: &[&str]| ClaimPath(path.iter().map(|name| Box::from(*name)).collect()).find(&payload).cloned();
     assert_eq!(find(&["a"]), Some(Json::String("x".into())));
     assert_eq!(find(&["b", "c", "d"]), Some(Json::String("y".into())));

@@ -1,14 +1,14 @@
-//! JSON as tokens and key sets are allowed to write it: one value, UTF-8, no duplicate members, bounded depth.
+//! JSON as tokens, key sets and bodies are allowed to write it: one value, UTF-8, no duplicate members, bounded depth.
 //!
-//! Ordinary parsers keep the last of two members of one name, others the first: a token that means two things at once.
-//! RFC 7519 section 4 lets us refuse it, and so do we.
+//! Ordinary parsers keep the last of two members of one name, others the first: a text that means two things at once.
+//! RFC 7519 section 4 lets us refuse that in tokens, RFC 8259 section 4 warns of it everywhere, and so we do refuse it.
 
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// How deep values may be nested.
-const MAX_DEPTH: usize = 16;
+/// The deepest that any caller can ask for: `serde_json` itself stops at 128, before the stack is in danger.
+const DEEPEST: usize = 127;
 
 /// A JSON value.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +27,20 @@ pub enum Json {
     Object(Object),
 }
 
+impl Json {
+    /// The object that it is, if it is one.
+    #[must_use]
+    pub fn as_object(&self) -> Option<&Object> {
+        if let Self::Object(object) = self { Some(object) } else { None }
+    }
+
+    /// The text that it is, if it is a string.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        if let Self::String(text) = self { Some(text) } else { None }
+    }
+}
+
 /// A JSON object without duplicate members.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Object(Vec<(Box<str>, Json)>);
@@ -38,26 +52,35 @@ impl Object {
         self.0.iter().find(|(member, _)| &**member == name).map(|(_, value)| value)
     }
 
-    /// All members.
+    /// All members, in the order of the text.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
         self.0.iter().map(|(name, value)| (&**name, value))
     }
 }
 
-/// The text is not one well-formed JSON object without duplicate members.
+/// The text is not one well-formed JSON value without duplicate members, or not an object where it has to be one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JsonError;
 
-/// Reads one JSON object.
+/// Reads one JSON value of any kind, in which arrays and objects are nested `max_depth` deep at most (never more than 127).
 ///
 /// # Errors
-/// Everything else: another kind of value, bytes behind it, duplicate members at any depth, invalid UTF-8, too deep.
-pub fn parse_object(bytes: &[u8]) -> Result<Object, JsonError> {
+/// Everything else: bytes behind it, a byte order mark, duplicate members at any depth, invalid UTF-8, too deep. What is too deep is
+/// left where that shows, so that neither the stack nor the time spent depends on how deep it would have gone.
+pub fn parse(bytes: &[u8], max_depth: usize) -> Result<Json, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|_| JsonError)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Seed { depth: 0 }.deserialize(&mut deserializer).map_err(|_| JsonError)?;
+    let value = Seed { remaining: max_depth.min(DEEPEST) }.deserialize(&mut deserializer).map_err(|_| JsonError)?;
     deserializer.end().map_err(|_| JsonError)?;
-    match value {
+    Ok(value)
+}
+
+/// Reads one JSON object like [`parse`].
+///
+/// # Errors
+/// As there, and for another kind of value.
+pub fn parse_object(bytes: &[u8], max_depth: usize) -> Result<Object, JsonError> {
+    match parse(bytes, max_depth)? {
         Json::Object(object) => Ok(object),
         _ => Err(JsonError),
     }
@@ -65,12 +88,13 @@ pub fn parse_object(bytes: &[u8]) -> Result<Object, JsonError> {
 
 #[derive(Clone, Copy)]
 struct Seed {
-    depth: usize,
+    /// How many levels may still be opened.
+    remaining: usize,
 }
 
 impl Seed {
     fn deeper<E: de::Error>(self) -> Result<Self, E> {
-        if self.depth == MAX_DEPTH { Err(E::custom("nested too deep")) } else { Ok(Self { depth: self.depth + 1 }) }
+        self.remaining.checked_sub(1).map(|remaining| Self { remaining }).ok_or_else(|| E::custom("nested too deep"))
     }
 }
 
@@ -149,3 +173,6 @@ impl<'de> Visitor<'de> for Seed {
         Ok(Json::Object(Object(object)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,13 @@
 use proptest::prelude::*;
 
-use crate::pdp::token::json::{Json, JsonError, parse_object};
+use std::time::{Duration, Instant};
+
+use super::{Json, JsonError, parse};
+
+/// As tokens are read.
+fn parse_object(bytes: &[u8]) -> Result<super::Object, JsonError> {
+    super::parse_object(bytes, 16)
+}
 
 #[test]
 fn values_of_all_kinds_are_read() {
@@ -48,12 +55,116 @@ fn repeated_members_are_found_in_objects_of_any_size() {
     }
 }
 
+/// What nests a value: text before it, text behind it.
+const NESTS: [(&str, &str); 5] = [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":", "}]"), ("[0,", "]"), ("{\"x\":[[]],\"a\":", "}")];
+
 #[test]
-fn depth_is_bounded() {
-    let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
-    assert!(parse_object(nested(16).as_bytes()).is_ok());
-    assert_eq!(parse_object(nested(17).as_bytes()), Err(JsonError));
-    assert_eq!(parse_object("{\"a\":".repeat(100_000).as_bytes()), Err(JsonError));
+fn depth_is_bounded_by_what_the_caller_says() {
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    for bound in [1, 2, 16, 64, 127] {
+        assert!(parse(nested(bound).as_bytes(), bound).is_ok(), "{bound}");
+        assert_eq!(parse(nested(bound + 1).as_bytes(), bound), Err(JsonError), "{bound}");
+        // Neighbours on one level do not add up.
+        let neighbours = format!("[{0},{0},{0}]", if bound == 1 { "0".into() } else { nested(bound - 1) });
+        assert!(parse(neighbours.as_bytes(), bound).is_ok(), "{bound}");
+    }
+    assert!(parse(b"1", 0).is_ok());
+    assert_eq!(parse(b"[]", 0), Err(JsonError));
+    assert_eq!(parse(nested(128).as_bytes(), usize::MAX), Err(JsonError));
+}
+
+#[test]
+fn a_value_nested_any_deep_is_refused_at_once_and_on_a_small_stack() {
+    let deep = || {
+        for (open, close) in NESTS {
+            for depth in [129, 10_000, 1_000_000] {
+                for text in [
+                    format!("{}0{}", open.repeat(depth), close.repeat(depth)),
+                    open.repeat(depth),
+                    format!("{{\"first\":1,\"second\":[{}]}}", open.repeat(depth)),
+                    format!("{{\"a\":1,\"a\":{}0{}}}", open.repeat(depth), close.repeat(depth)),
+                ] {
+                    let started = Instant::now();
+                    assert_eq!(parse(text.as_bytes(), 64), Err(JsonError), "{open} {depth}");
+                    assert_eq!(parse_object(text.as_bytes()), Err(JsonError), "{open} {depth}");
+                    assert!(started.elapsed() < Duration::from_secs(1), "{open} {depth}");
+                }
+            }
+        }
+    };
+    std::thread::Builder::new().stack_size(512 * 1024).spawn(deep).unwrap().join().unwrap();
+}
+
+#[test]
+fn bodies_of_64_kib_are_read_quickly_whatever_they_are_made_of() {
+    let fill = |item: &str, open: &str, close: &str| format!("{open}{}{close}", vec![item; (64 * 1024 - 2) / (item.len() + 1)].join(","));
+    let members: Vec<String> = (0..6_000).map(|n| format!("\"{n:x}\":{n}")).collect();
+    for text in [
+        fill("[]", "[", "]"),
+        fill("{}", "[", "]"),
+        fill("0", "[", "]"),
+        fill("\"\"", "[", "]"),
+        fill("\"\\u0000\"", "[", "]"),
+        fill("1.7976931348623157e308", "[", "]"),
+        fill("{\"a\":[{}]}", "[", "]"),
+        format!("{{{}}}", members.join(",")),
+        format!("\"{}\"", "x".repeat(64 * 1024 - 2)),
+        format!("{}0.{}1", " ".repeat(100), "0".repeat(64 * 1024 - 200)),
+    ] {
+        let started = Instant::now();
+        assert!(parse(text.as_bytes(), 64).is_ok(), "{:.40}", text);
+        assert!(started.elapsed() < Duration::from_millis(500), "{:.40} took {:?}", text, started.elapsed());
+    }
+}
+
+#[test]
+fn any_kind_of_value_can_be_the_whole() {
+    assert_eq!(parse(b" null ", 0), Ok(Json::Null));
+    assert_eq!(parse(b"true", 0), Ok(Json::Bool(true)));
+    assert_eq!(parse(b"-0.5", 0), Ok(Json::Number(-0.5)));
+    assert_eq!(parse(b"\"\"", 0), Ok(Json::String("".into())));
+    assert_eq!(parse(b"[1]", 1), Ok(Json::Array(vec![Json::Number(1.0)])));
+    assert_eq!(parse(b"{}", 1).unwrap().as_object().map(|object| object.iter().count()), Some(0));
+    assert_eq!(parse(b"\"x\"", 0).unwrap().as_str(), Some("x"));
+    assert_eq!((parse(b"[]", 1).unwrap().as_object(), parse(b"[]", 1).unwrap().as_str()), (None, None));
+}
+
+#[test]
+fn whatever_is_not_exactly_one_value_is_refused() {
+    for bytes in [
+        &b""[..],
+        b" ",
+        b"\0",
+        b"null\0",
+        b"\0null",
+        b"nul",
+        b"nullx",
+        b"1 2",
+        b"[] []",
+        b"[1,]",
+        b"[,1]",
+        b"[1 2]",
+        b"[",
+        b"]",
+        b"\"",
+        b"\"\0\"",
+        b"\"\x7f\xc0\xaf\"",
+        b"\xef\xbb\xbfnull",
+        b"null\xef\xbb\xbf",
+        b"\xff\xfen\0u\0l\0l\0",
+        b"n\0u\0l\0l\0",
+        b"\x0bnull",
+        b"\xc2\xa0null",
+        b"\xe2\x80\xa8null",
+        b"// x\nnull",
+        b"-",
+        b"1.",
+        b"01",
+        b"1e999",
+        b"NaN",
+    ] {
+        assert_eq!(parse(bytes, 64), Err(JsonError), "{}", String::from_utf8_lossy(bytes));
+    }
 }
 
 #[test]
@@ -138,8 +249,8 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_answered_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
-        let _ = parse_object(&bytes);
+    fn any_bytes_are_answered_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256), depth in 0..200_usize) {
+        let _ = parse(&bytes, depth);
     }
 
     #[test]

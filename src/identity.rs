@@ -10,22 +10,30 @@
 //! ```text
 //! cli ── seed ──────────────┐
 //!  │                        ▼
-//!  └─► serve ─► api ─► session ─► store (SQLite: every query and transaction)
+//!  └─► serve ─► api ─► session, client, exchange ─► store (SQLite: every query and transaction)
 //!               │         ├────► password (Argon2id)
-//!               │         ├────► token ─► keys (RS256, JWK Set, rotation)
+//!               │         ├────► grant ─► rules (what roles stand for)
+//!               │         │         └───► token ─► keys (RS256, JWK Set, rotation)
 //!               └─────────┴────► revocation (feed, long poll)
 //! ```
 //!
-//! One process owns one database: keys and the newest feed position are also held in memory.
+//! One process owns one database: keys, rules and the newest feed position are also held in memory.
 
 mod api;
+mod bounded;
 pub mod cli;
+mod client;
 mod clock;
+mod duration;
 mod error;
+mod exchange;
+mod grant;
 mod id;
 mod keys;
 mod password;
 mod revocation;
+mod role;
+mod rules;
 mod seed;
 mod session;
 mod settings;
@@ -33,11 +41,12 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod token;
+mod totp;
 
 use std::future::IntoFuture;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
@@ -48,6 +57,7 @@ use self::clock::Clock;
 use self::error::StartError;
 use self::keys::KeyRing;
 use self::password::Passwords;
+use self::rules::Rules;
 use self::settings::Settings;
 use self::store::{Database, Store};
 
@@ -64,6 +74,7 @@ struct Identity {
     store: Store,
     passwords: Passwords,
     keys: Arc<KeyRing>,
+    rules: RwLock<Arc<Rules>>,
     /// Cancelled when the service begins to stop; held requests answer at once.
     stopping: CancellationToken,
 }
@@ -77,7 +88,13 @@ impl Identity {
         let store = Store::open(database, settings.access_ttl).await?;
         let keys = KeyRing::load(&store, clock.now()).await?;
         let passwords = Passwords::new(settings.password_cost).await?;
-        Ok(Arc::new(Self { settings, clock, store, passwords, keys, stopping: CancellationToken::new() }))
+        let rules = RwLock::new(Arc::new(store.rules().await?));
+        Ok(Arc::new(Self { settings, clock, store, passwords, keys, rules, stopping: CancellationToken::new() }))
+    }
+
+    /// The rules of the last seed.
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -2,11 +2,13 @@
 
 mod admin;
 mod authentication;
+mod directory;
 mod discovery;
 mod input;
 mod login;
 mod revocations;
 mod sessions;
+mod token;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,11 +36,13 @@ pub fn router(identity: Arc<Identity>) -> Router {
         .route("/.well-known/jwks.json", get(discovery::jwks))
         .route("/.well-known/openid-configuration", get(discovery::metadata))
         .route("/v1/login", post(login::login))
-        .route("/v1/token", post(login::refresh))
+        .route("/v1/token", post(token::token))
         .route("/v1/logout", post(sessions::logout))
         .route("/v1/me", get(sessions::me))
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/sessions/{id}", delete(sessions::end))
+        .route("/v1/directory/{user}", get(directory::entry))
+        .route("/v1/roles", get(directory::roles))
         .nest("/v1/admin", admin::router(&identity))
         .layer(middleware::from_fn(limit_time));
     Router::new()

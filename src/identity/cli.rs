@@ -13,14 +13,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::clock::Clock;
+use super::duration::{MAX_ACCESS_TTL, seconds};
 use super::error::StartError;
 use super::password::Cost;
-use super::settings::{AdminToken, IssuerUrl, Settings};
+use super::settings::{ApiSecret, IssuerUrl, ServiceAccess, Settings};
 use super::store::Database;
 use super::{Identity, seed, serve};
-
-/// The longest lifetime of an access token that can be configured, in seconds: a day.
-const MAX_ACCESS_TTL: i64 = 24 * 60 * 60;
 
 /// How long after the end of serving work on blocking threads may go on.
 const BLOCKING_LIMIT: Duration = Duration::from_millis(200);
@@ -90,6 +88,10 @@ struct Serve {
     #[arg(long, value_name = "TOKEN", env = "PORTCULLIS_IDENTITY_ADMIN_TOKEN", hide_env_values = true)]
     admin_token: Option<String>,
 
+    /// Secret of the directory and of the tenants' roles; without it only loopback listeners serve them. Prefer the environment
+    #[arg(long, value_name = "TOKEN", env = "PORTCULLIS_IDENTITY_SERVICE_TOKEN", hide_env_values = true)]
+    service_token: Option<String>,
+
     /// Format of the log on standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -127,7 +129,8 @@ fn run(arguments: Serve) -> Result<(), StartError> {
 }
 
 async fn start(arguments: Serve) -> Result<(), StartError> {
-    let Serve { listen, database, issuer, audience, seed: seed_file, access_ttl, refresh_ttl, admin_token, log_format: _ } = arguments;
+    let Serve { listen, database, issuer, audience, seed: seed_file, access_ttl, refresh_ttl, admin_token, service_token, log_format: _ } =
+        arguments;
     if access_ttl > MAX_ACCESS_TTL {
         return Err(StartError::new("--access-ttl is longer than 24h; choose a shorter one"));
     }
@@ -137,19 +140,20 @@ async fn start(arguments: Serve) -> Result<(), StartError> {
     if audience.iter().any(String::is_empty) {
         return Err(StartError::new("--audience is empty; name the services the tokens are for"));
     }
-    let settings = Settings {
-        issuer: IssuerUrl::parse(&issuer)?,
-        audiences: audience,
-        access_ttl,
-        refresh_ttl,
-        admin_token: admin_token.as_deref().map(AdminToken::new).transpose()?,
-        password_cost: Cost::OWASP,
-    };
+    let secret = |name: &str, text: Option<String>| text.map(|text| ApiSecret::new(name, &text)).transpose();
+    let (admin_token, service_token) = (secret("admin token", admin_token)?, secret("service token", service_token)?);
+    let issuer = IssuerUrl::parse(&issuer)?;
     let signals = [stop_signal(SignalKind::terminate())?, stop_signal(SignalKind::interrupt())?];
     // Before the database and the slow hashing of the seed: a port in use is known at once.
     let listener = TcpListener::bind(listen).await.map_err(|error| StartError::new(format!("cannot listen on {listen}: {error}")))?;
     let address = listener.local_addr().map_err(|error| StartError::new(format!("cannot listen on {listen}: {error}")))?;
 
+    let service_access = ServiceAccess::new(service_token, address.ip());
+    if matches!(service_access, ServiceAccess::Refused) {
+        tracing::warn!("no service token is set: the directory and the tenants' roles are refused, since others can reach this listener");
+    }
+    let settings =
+        Settings { issuer, audiences: audience, access_ttl, refresh_ttl, admin_token, service_access, password_cost: Cost::OWASP };
     let identity = Identity::open(&Database::from(database.as_str()), settings, Clock::System).await?;
     if let Some(path) = seed_file {
         seed::apply(&identity, &path).await?;
@@ -184,19 +188,6 @@ fn start_log(format: LogFormat) {
     }
 }
 
-/// Reads a duration such as `90s`, `15m`, `12h` or `30d` as seconds.
-fn seconds(text: &str) -> Result<i64, String> {
-    const UNITS: [(char, i64); 4] = [('s', 1), ('m', 60), ('h', 60 * 60), ('d', 24 * 60 * 60)];
-    const LONGEST: i64 = 10 * 365 * 24 * 60 * 60;
-    UNITS
-        .into_iter()
-        .find_map(|(unit, length)| text.strip_suffix(unit).map(|digits| (digits, length)))
-        .filter(|(digits, _)| digits.bytes().all(|byte| byte.is_ascii_digit()))
-        .and_then(|(digits, length)| digits.parse::<i64>().ok()?.checked_mul(length))
-        .filter(|seconds| (1..=LONGEST).contains(seconds))
-        .ok_or_else(|| "write a whole number and a unit: 90s, 15m, 12h or 30d".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -223,11 +214,12 @@ mod tests {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let taken = taken.local_addr().unwrap().to_string();
         let (any, issuer) = ("127.0.0.1:0", "http://127.0.0.1:9400");
-        let cases: [(&[&str], &str); 7] = [
+        let cases: [(&[&str], &str); 8] = [
             (&["--listen", &taken, "--issuer", issuer], &taken),
             (&["--listen", any, "--issuer", "id.example.com"], "issuer \"id.example.com\""),
             (&["--listen", any, "--issuer", issuer, "--seed", "/missing/seed.json"], "seed.json"),
             (&["--listen", any, "--issuer", issuer, "--admin-token", ""], "admin token is empty"),
+            (&["--listen", any, "--issuer", issuer, "--service-token", ""], "service token is empty"),
             (&["--listen", any, "--issuer", issuer, "--access-ttl", "25h"], "--access-ttl"),
             (&["--listen", any, "--issuer", issuer, "--refresh-ttl", "1m"], "--refresh-ttl"),
             (&["--listen", any, "--issuer", issuer, "--audience", ""], "--audience"),
@@ -247,16 +239,6 @@ mod tests {
             let line = if bad.starts_with("--listen") { good.replace("--listen 127.0.0.1:0", bad) } else { format!("{good} {bad}") };
             let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{bad}");
-        }
-    }
-
-    #[test]
-    fn durations_have_a_unit() {
-        for (text, expected) in [("1s", 1), ("15m", 900), ("12h", 43_200), ("30d", 2_592_000)] {
-            assert_eq!(seconds(text), Ok(expected), "{text}");
-        }
-        for bad in ["", "s", "15", "0s", "-1s", "+1s", "1.5h", "1w", "1 s", "99999999999999999999d"] {
-            assert!(seconds(bad).is_err(), "{bad}");
         }
     }
 }

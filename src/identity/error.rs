@@ -74,6 +74,11 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "invalid_grant", description)
     }
 
+    /// 401: the client's identifier and secret do not count; the same answer whatever the cause (RFC 6749 section 5.2).
+    pub fn invalid_client() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_client", "the client or its secret is wrong, or the client is revoked")
+    }
+
     /// 401: no access token was sent. The challenge carries no error code (RFC 6750 section 3.1).
     pub fn credential_missing() -> Self {
         Self {

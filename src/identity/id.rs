@@ -4,13 +4,16 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-/// The longest identifier of a user or tenant, in bytes.
+/// The longest identifier, in bytes.
 const MAX_IDENTIFIER: usize = 128;
 
 /// The longest e-mail address, in bytes (RFC 5321 section 4.5.3.1.3, without the angle brackets).
 const MAX_EMAIL: usize = 254;
+
+/// The longest value of an attribute, in bytes.
+const MAX_ATTRIBUTE: usize = 256;
 
 /// 128 random bits in lower-case hex: identifiers of sessions and tokens.
 ///
@@ -37,9 +40,10 @@ pub fn random_secret() -> Result<String, getrandom::Error> {
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// The identifier of a user or tenant as its operator chose it: letters, digits, `.`, `_`, `-`, beginning with a letter
-/// or digit, so that it is one path segment, one header value and one claim without any escaping.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// The identifier of a user, client or tenant, or the name of an attribute, as its operator chose it: letters, digits,
+/// `.`, `_`, `-`, beginning with a letter or digit, so that it is one path segment, one header value and one claim without
+/// any escaping.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Identifier(String);
 
@@ -63,6 +67,12 @@ impl TryFrom<String> for Identifier {
                 "identifier {text:?} is not 1 to {MAX_IDENTIFIER} letters, digits, '.', '_' or '-', beginning with a letter or digit"
             ))
         }
+    }
+}
+
+impl AsRef<str> for Identifier {
+    fn as_ref(&self) -> &str {
+        &self.0
     }
 }
 
@@ -100,7 +110,7 @@ impl TryFrom<String> for Email {
 
 /// The name of a role or permission: printable ASCII without spaces, commas or quotes, since the sidecar joins them with
 /// commas in a header.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct GrantName(String);
 
@@ -122,6 +132,37 @@ impl TryFrom<String> for GrantName {
             Err(format!(
                 "role or permission {text:?} is not 1 to {MAX_IDENTIFIER} printable ASCII characters without spaces, commas, quotes and backslashes"
             ))
+        }
+    }
+}
+
+impl AsRef<str> for GrantName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The value of an attribute, such as the name of a department.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct AttributeValue(String);
+
+impl AttributeValue {
+    /// The text.
+    #[cfg(test)]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for AttributeValue {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if (1..=MAX_ATTRIBUTE).contains(&text.len()) && !text.chars().any(char::is_control) {
+            Ok(Self(text))
+        } else {
+            Err(format!("attribute value {text:?} is not 1 to {MAX_ATTRIBUTE} bytes without control characters"))
         }
     }
 }
@@ -164,6 +205,16 @@ mod tests {
         }
         for bad in ["", "a,b", "a b", "a\"b", "a\\b", "ä", "a\r\n"] {
             assert!(GrantName::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+    #[test]
+    fn attribute_value_is_short_text() {
+        for good in ["d1", "Büro 3"] {
+            assert!(AttributeValue::try_from(good.to_owned()).is_ok(), "{good}");
+        }
+        let long = "a".repeat(MAX_ATTRIBUTE + 1);
+        for bad in ["", "a\nb", &long] {
+            assert!(AttributeValue::try_from(bad.to_owned()).is_err(), "{bad}");
         }
     }
 }

@@ -2,16 +2,15 @@
 
 use std::net::IpAddr;
 
-use serde::Serialize;
-
 use super::Identity;
-use super::clock::UnixTime;
 use super::error::ApiError;
+use super::grant::{Grant, Origin, TokenResponse};
 use super::id::{Email, random_id, random_secret};
 use super::password::Password;
 use super::settings::sha256;
-use super::store::{Membership, NewSession, Opened, Refreshed};
-use super::token::{self, AccessClaims, Realm, VerifiedToken};
+use super::store::{NewSession, Opened, Refreshed};
+use super::token::VerifiedToken;
+use super::totp::Code;
 
 /// What a login needs.
 #[derive(Debug)]
@@ -20,6 +19,8 @@ pub struct Login {
     pub email: String,
     /// The user's password.
     pub password: Password,
+    /// A one-time password, if the user uses them and it is to count.
+    pub code: Option<Code>,
     /// The tenant to log in to; `None` for the platform.
     pub tenant: Option<String>,
     /// What the user calls the device.
@@ -32,25 +33,15 @@ pub struct Login {
     pub user_agent: Option<String>,
 }
 
-/// The answer to a login or refresh (RFC 6749 section 5.1).
-#[derive(Debug, Serialize)]
-pub struct TokenResponse {
-    access_token: String,
-    token_type: &'static str,
-    /// Lifetime of the access token, in seconds.
-    expires_in: i64,
-    refresh_token: String,
-    session_id: String,
-}
-
 impl Identity {
     /// Logs a user in to one tenant, in a new session.
     ///
     /// # Errors
     /// `invalid_grant` when e-mail address and password do not belong together (which of them was wrong shows neither in
-    /// the answer nor in the time it takes); `access_denied` when the user may not log in to that tenant.
+    /// the answer nor in the time it takes), or a one-time password was sent that does not count; `access_denied` when the
+    /// user may not log in to that tenant.
     pub async fn login(&self, login: Login) -> Result<TokenResponse, ApiError> {
-        let wrong = || ApiError::invalid_grant("the e-mail address or the password is wrong");
+        let wrong = || ApiError::invalid_grant("the e-mail address, the password or the one-time password is wrong");
         if login.password.is_too_long() {
             return Err(wrong());
         }
@@ -70,6 +61,15 @@ impl Identity {
         };
 
         let now = self.clock.now();
+        let mut amr = vec!["pwd".to_owned()];
+        if let Some(code) = login.code {
+            if !self.store.use_code(user.clone(), code, now).await? {
+                tracing::info!(ip = %login.ip, user, "login refused: wrong or used one-time password, or none expected");
+                return Err(wrong());
+            }
+            amr.push("otp".to_owned());
+        }
+        let rules = self.rules();
         let refresh_token = random_secret()?;
         let session = NewSession {
             id: random_id()?,
@@ -78,16 +78,26 @@ impl Identity {
             device: login.device,
             ip: login.ip.to_string(),
             user_agent: login.user_agent,
+            amr,
             access_ttl,
             expires_at: now.saturating_add(self.settings.refresh_ttl),
         };
-        let opened = self.store.open_session(session.clone(), sha256(refresh_token.as_bytes()), now).await?;
+        let digest = sha256(refresh_token.as_bytes());
+        let opened = self.store.open_session(session.clone(), digest, rules.max_sessions.map(u32::from), now).await?;
         let denied = match opened {
-            Opened::Open(membership) => {
+            Opened::Open { membership, ended } => {
                 tracing::info!(user = session.user, session = session.id, "logged in");
-                let grant =
-                    Grant { session: session.id, user: session.user, tenant: session.tenant, access_ttl, auth_time: now, membership };
-                return self.issue(grant, refresh_token, now);
+                for ended in ended {
+                    tracing::info!(user = session.user, session = ended, "session ended: the user has too many");
+                }
+                let grant = Grant {
+                    sub: session.user,
+                    tenant: session.tenant,
+                    rights: rules.rights(membership),
+                    access_ttl,
+                    origin: Origin::Session { id: session.id, auth_time: now, amr: session.amr, actor: None },
+                };
+                return self.issue(grant, Some(refresh_token), now);
             }
             Opened::NoMembership => "no membership",
             Opened::Revoked => "revoked",
@@ -116,15 +126,13 @@ impl Identity {
         match refreshed {
             Refreshed::Rotated(session, membership) => {
                 let grant = Grant {
-                    session: session.id,
-                    user: session.user,
+                    sub: session.user,
                     tenant: session.tenant,
-                    // The limit may have been lowered since the login.
-                    access_ttl: session.access_ttl.min(self.settings.access_ttl),
-                    auth_time: session.created_at,
-                    membership,
+                    rights: self.rules().rights(membership),
+                    access_ttl: session.access_ttl,
+                    origin: Origin::Session { id: session.id, auth_time: session.created_at, amr: session.amr, actor: None },
                 };
-                return self.issue(grant, next, now);
+                return self.issue(grant, Some(next), now);
             }
             Refreshed::Reused(session) => {
                 tracing::warn!(session, "a used refresh token was presented again; the session is ended");
@@ -146,36 +154,4 @@ impl Identity {
         let token = VerifiedToken::verify(compact, &self.keys.current(), &self.settings, now).ok_or_else(ApiError::invalid_token)?;
         if self.store.is_active(token.ids(), now).await? { Ok(token) } else { Err(ApiError::invalid_token()) }
     }
-
-    fn issue(&self, grant: Grant, refresh_token: String, now: UnixTime) -> Result<TokenResponse, ApiError> {
-        let claims = AccessClaims {
-            iss: self.settings.issuer.as_str().to_owned(),
-            sub: grant.user,
-            aud: self.settings.audiences.clone(),
-            iat: now,
-            nbf: now,
-            exp: now.saturating_add(grant.access_ttl),
-            jti: random_id()?,
-            sid: grant.session.clone(),
-            scope: Realm::of(grant.tenant.as_deref()),
-            tenant_id: grant.tenant,
-            roles: grant.membership.roles,
-            permissions: grant.membership.permissions,
-            services: grant.membership.services,
-            auth_time: grant.auth_time,
-            amr: vec!["pwd".to_owned()],
-        };
-        let access_token = token::sign(&claims, self.keys.current().signing()).map_err(ApiError::internal)?;
-        Ok(TokenResponse { access_token, token_type: "Bearer", expires_in: grant.access_ttl, refresh_token, session_id: grant.session })
-    }
-}
-
-/// What an access token is issued for.
-struct Grant {
-    session: String,
-    user: String,
-    tenant: Option<String>,
-    access_ttl: i64,
-    auth_time: UnixTime,
-    membership: Membership,
 }

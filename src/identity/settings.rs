@@ -1,6 +1,7 @@
 //! What the operator decided at start, in checked form.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -21,7 +22,9 @@ pub struct Settings {
     /// How long a session lives without a refresh, in seconds.
     pub refresh_ttl: i64,
     /// Opens the operator API; without it that API does not exist.
-    pub admin_token: Option<AdminToken>,
+    pub admin_token: Option<ApiSecret>,
+    /// Who may ask for what is between services.
+    pub service_access: ServiceAccess,
     /// The cost of a password hash.
     pub password_cost: Cost,
 }
@@ -65,23 +68,23 @@ impl IssuerUrl {
     }
 }
 
-/// The secret of the operator API. Only its digest is kept, so that it cannot be printed, and so that the comparison's
-/// time depends neither on the content nor on the length.
-pub struct AdminToken([u8; 32]);
+/// A secret that opens a part of the API. Only its digest is kept, so that it cannot be printed, and so that the
+/// comparison's time depends neither on the content nor on the length.
+pub struct ApiSecret([u8; 32]);
 
-impl AdminToken {
-    /// Takes the secret.
+impl ApiSecret {
+    /// Takes the secret; `name` is what messages call it, such as `admin token`.
     ///
     /// # Errors
     /// When it is empty or cannot be sent in a header (RFC 6750 section 2.1, `b64token`).
-    pub fn new(text: &str) -> Result<Self, StartError> {
+    pub fn new(name: &str, text: &str) -> Result<Self, StartError> {
         if text.is_empty() {
-            return Err(StartError::new("the admin token is empty; leave the option out to switch the operator API off"));
+            return Err(StartError::new(format!("the {name} is empty; leave it out, or choose a long random one")));
         }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(StartError::new(
-                "the admin token contains a space or another character that cannot be sent in a header; use letters and digits",
-            ));
+            return Err(StartError::new(format!(
+                "the {name} contains a space or another character that cannot be sent in a header; use letters and digits"
+            )));
         }
         Ok(Self(sha256(text.as_bytes())))
     }
@@ -92,9 +95,31 @@ impl AdminToken {
     }
 }
 
-impl fmt::Debug for AdminToken {
+impl fmt::Debug for ApiSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AdminToken(..)")
+        f.write_str("ApiSecret(..)")
+    }
+}
+
+/// Who may ask for what is between services: the directory, and the tenants' roles.
+#[derive(Debug)]
+pub enum ServiceAccess {
+    /// Those who send this secret.
+    WithSecret(ApiSecret),
+    /// Whoever reaches the listener, since only this machine does.
+    Open,
+    /// Nobody: no secret is set, and others than this machine may reach the listener.
+    Refused,
+}
+
+impl ServiceAccess {
+    /// What follows from the secret that is set, or not, and from the address that the service listens on.
+    pub fn new(secret: Option<ApiSecret>, listener: IpAddr) -> Self {
+        match secret {
+            Some(secret) => Self::WithSecret(secret),
+            None if listener.is_loopback() => Self::Open,
+            None => Self::Refused,
+        }
     }
 }
 
@@ -128,15 +153,32 @@ mod tests {
     }
 
     #[test]
-    fn admin_token_matches_itself_alone_and_is_never_printed() {
-        let token = AdminToken::new("secret").unwrap();
-        assert!(token.matches("secret"));
+    fn secret_matches_itself_alone_and_is_never_printed() {
+        let secret = ApiSecret::new("admin token", "secret").unwrap();
+        assert!(secret.matches("secret"));
         for other in ["", "Secret", "secre", "secret "] {
-            assert!(!token.matches(other), "{other}");
+            assert!(!secret.matches(other), "{other}");
         }
-        assert_eq!(format!("{token:?}"), "AdminToken(..)");
-        assert!(AdminToken::new("").is_err());
-        assert!(AdminToken::new("a b").is_err());
+        assert_eq!(format!("{secret:?}"), "ApiSecret(..)");
+        for bad in ["", "a b"] {
+            assert!(ApiSecret::new("admin token", bad).unwrap_err().to_string().contains("the admin token"));
+        }
+    }
+
+    #[test]
+    fn services_are_served_without_a_secret_on_loopback_alone() {
+        let access = |secret: Option<&str>, address: &str| {
+            let secret = secret.map(|secret| ApiSecret::new("service token", secret).unwrap());
+            ServiceAccess::new(secret, address.parse().unwrap())
+        };
+        for address in ["127.0.0.1", "127.0.0.2", "::1"] {
+            assert!(matches!(access(None, address), ServiceAccess::Open), "{address}");
+            assert!(matches!(access(Some("s"), address), ServiceAccess::WithSecret(_)), "{address}");
+        }
+        for address in ["0.0.0.0", "::", "10.0.0.1", "::ffff:10.0.0.1"] {
+            assert!(matches!(access(None, address), ServiceAccess::Refused), "{address}");
+            assert!(matches!(access(Some("s"), address), ServiceAccess::WithSecret(_)), "{address}");
+        }
     }
 
     #[test]

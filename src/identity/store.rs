@@ -3,13 +3,16 @@
 //! Every method is one transaction on a blocking thread. Whatever adds to the revocation feed announces its new position
 //! after the commit, on the same thread: a request that was given up half-way cannot lose the announcement.
 
+mod clients;
 mod directory;
 mod revocations;
 mod schema;
+mod seed;
 mod sessions;
 mod signing_keys;
 #[cfg(test)]
 mod tests;
+mod totp;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -21,9 +24,11 @@ use tokio::sync::watch;
 
 use super::clock::UnixTime;
 
+pub use self::clients::NewClient;
 pub use self::directory::{Entitlements, Membership, NewMembership, NewTenant, NewUser, TenantCreation};
 pub use self::revocations::{Cursor, FeedPage, RevocationType, TokenIds};
-pub use self::sessions::{NewSession, Opened, Refreshed, Session};
+pub use self::seed::{Additions, SeedConflict};
+pub use self::sessions::{ActingFor, Acts, NewSession, Opened, Refreshed, Session};
 pub use self::signing_keys::{KeyRemoval, StoredKey};
 
 /// How long after the last token of a revoked thing has expired its revocation is still published, in seconds: room for

@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 
 use super::clock::Clock;
 use super::password::Cost;
-use super::settings::{AdminToken, IssuerUrl, Settings};
+use super::settings::{ApiSecret, IssuerUrl, ServiceAccess, Settings};
 use super::store::Database;
 use super::{Identity, serve};
 
@@ -81,7 +81,8 @@ impl Service {
             audiences: vec!["demo".to_owned()],
             access_ttl: 900,
             refresh_ttl: 86_400,
-            admin_token: admin_token.map(|token| AdminToken::new(token).unwrap()),
+            admin_token: admin_token.map(|token| ApiSecret::new("admin token", token).unwrap()),
+            service_access: ServiceAccess::Open,
             password_cost: Cost::TEST,
         };
         let clock = Clock::Manual(Arc::clone(&now));

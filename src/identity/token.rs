@@ -8,11 +8,14 @@ use jsonwebtoken::{Algorithm, Validation};
 use serde::{Deserialize, Serialize};
 
 use super::clock::UnixTime;
+use super::id::GrantName;
 use super::keys::{Key, KeyError, KeySet};
+use super::role::{Attributes, Role};
+use super::rules::RolePermissions;
 use super::settings::Settings;
 use super::store::{Entitlements, TokenIds};
 
-/// The longest token that is looked at, in bytes.
+/// The longest token that is made or looked at, in bytes.
 const MAX_TOKEN: usize = 64 * 1024;
 
 /// The `typ` of an access token (RFC 9068 section 2.1).
@@ -40,7 +43,7 @@ impl Realm {
 pub struct AccessClaims {
     /// Issuer (RFC 7519 section 4.1.1).
     pub iss: String,
-    /// Subject: the user (RFC 7519 section 4.1.2).
+    /// Subject: the user or client (RFC 7519 section 4.1.2).
     pub sub: String,
     /// Audience (RFC 7519 section 4.1.3).
     pub aud: Vec<String>,
@@ -52,22 +55,47 @@ pub struct AccessClaims {
     pub exp: UnixTime,
     /// This token (RFC 7519 section 4.1.7).
     pub jti: String,
-    /// Its session (OpenID Connect Front-Channel Logout 1.0 section 3).
-    pub sid: String,
-    /// Its tenant; null for a platform user's.
+    /// Its session (OpenID Connect Front-Channel Logout 1.0 section 3); the actor's if it acts for another. A client's token
+    /// has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
+    /// The client that got it for itself (RFC 8693 section 4.3). A user's token has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// Its tenant; null for the platform's.
     pub tenant_id: Option<String>,
     /// Its realm.
     pub scope: Realm,
-    /// Role names in the tenant.
-    pub roles: Vec<String>,
+    /// Roles in the tenant, each everywhere or within a boundary.
+    pub roles: Vec<Role>,
     /// Permissions in the tenant.
-    pub permissions: Vec<String>,
+    pub permissions: Vec<GrantName>,
+    /// What describes the user in the tenant.
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub attributes: Attributes,
+    /// What those roles stand for that the tenant has defined for itself.
+    #[serde(default, skip_serializing_if = "RolePermissions::is_empty")]
+    pub custom_roles: RolePermissions,
     /// What the tenant has paid for.
     pub services: Entitlements,
-    /// When the user logged in (OpenID Connect Core 1.0 section 2).
-    pub auth_time: UnixTime,
-    /// How the user logged in (RFC 8176).
+    /// When the user logged in (OpenID Connect Core 1.0 section 2); the actor if it acts for another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<UnixTime>,
+    /// How the user logged in (RFC 8176); the actor if it acts for another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub amr: Vec<String>,
+    /// Who acts for the subject (RFC 8693 section 4.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Actor>,
+}
+
+/// Who acts for the subject of a token.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Actor {
+    /// The actor.
+    pub sub: String,
+    /// The roles that the actor holds without a boundary.
+    pub roles: Vec<GrantName>,
 }
 
 #[derive(Serialize)]
@@ -80,7 +108,7 @@ struct JoseHeader<'a> {
 /// The compact form (RFC 7515 section 7.1) of an access token, signed with `key`.
 ///
 /// # Errors
-/// When the claims cannot be written or the key refuses.
+/// When the claims cannot be written, are too large for a token, or the key refuses.
 pub fn sign(claims: &AccessClaims, key: &Key) -> Result<String, KeyError> {
     let unwritable = |_| KeyError("cannot write claims as JSON");
     let header = JoseHeader { alg: "RS256", kid: &key.kid, typ: TYPE };
@@ -90,6 +118,9 @@ pub fn sign(claims: &AccessClaims, key: &Key) -> Result<String, KeyError> {
     let signature = key.sign(token.as_bytes())?;
     token.push('.');
     token.push_str(&URL_SAFE_NO_PAD.encode(signature));
+    if token.len() > MAX_TOKEN {
+        return Err(KeyError("the claims are too many for a token of 64 KiB"));
+    }
     Ok(token)
 }
 
@@ -133,6 +164,7 @@ impl VerifiedToken {
             jti: self.claims.jti.clone(),
             sid: self.claims.sid.clone(),
             sub: self.claims.sub.clone(),
+            client: self.claims.client_id.clone(),
             tenant: self.claims.tenant_id.clone(),
             iat: self.claims.iat,
         }
@@ -145,7 +177,7 @@ mod tests {
 
     use super::super::keys::KeyRing;
     use super::super::password::Cost;
-    use super::super::settings::IssuerUrl;
+    use super::super::settings::{IssuerUrl, ServiceAccess};
     use super::super::store::{Database, Store};
     use super::*;
 
@@ -156,6 +188,7 @@ mod tests {
             access_ttl: 60,
             refresh_ttl: 600,
             admin_token: None,
+            service_access: ServiceAccess::Refused,
             password_cost: Cost::TEST,
         }
     }
@@ -169,14 +202,18 @@ mod tests {
             nbf: 1000,
             exp: 1060,
             jti: "j".to_owned(),
-            sid: "s".to_owned(),
+            sid: Some("s".to_owned()),
+            client_id: None,
             tenant_id: None,
             scope: Realm::System,
-            roles: vec!["admin".to_owned()],
+            roles: serde_json::from_str(r#"["admin",{"role":"sales","department":"d1"}]"#).unwrap(),
             permissions: Vec::new(),
+            attributes: serde_json::from_str(r#"{"department":"d1"}"#).unwrap(),
+            custom_roles: serde_json::from_str(r#"{"lead":["a"]}"#).unwrap(),
             services: Entitlements::new(),
-            auth_time: 1000,
+            auth_time: Some(1000),
             amr: vec!["pwd".to_owned()],
+            act: Some(Actor { sub: "root".to_owned(), roles: Vec::new() }),
         }
     }
 
@@ -201,6 +238,32 @@ mod tests {
         let written = serde_json::to_value(claims()).unwrap();
         assert_eq!(written["tenant_id"], serde_json::Value::Null);
         assert_eq!(written["scope"], "system");
+    }
+
+    #[tokio::test]
+    async fn claims_that_say_nothing_are_left_out() {
+        let plain = AccessClaims {
+            sid: None,
+            attributes: Attributes::default(),
+            custom_roles: RolePermissions::default(),
+            auth_time: None,
+            amr: Vec::new(),
+            act: None,
+            ..claims()
+        };
+        let written = serde_json::to_value(&plain).unwrap();
+        for name in ["sid", "client_id", "attributes", "custom_roles", "auth_time", "amr", "act"] {
+            assert!(written.get(name).is_none(), "{name}");
+        }
+        let keys = keys().await;
+        let token = sign(&plain, keys.signing()).unwrap();
+        assert_eq!(VerifiedToken::verify(&token, &keys, &settings(), 1000).unwrap().claims, plain);
+    }
+
+    #[tokio::test]
+    async fn token_that_nobody_would_look_at_is_not_made() {
+        let amr = vec!["x".repeat(MAX_TOKEN)];
+        assert!(sign(&AccessClaims { amr, ..claims() }, keys().await.signing()).is_err());
     }
 
     #[tokio::test]

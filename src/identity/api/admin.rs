@@ -15,6 +15,8 @@ use super::super::clock::UnixTime;
 use super::super::error::ApiError;
 use super::super::id::{Email, GrantName, Identifier};
 use super::super::password::Password;
+use super::super::role::{Attributes, Role};
+use super::super::rules::RolePermissions;
 use super::super::store::{Cursor, Entitlements, KeyRemoval, NewMembership, NewTenant, NewUser, RevocationType, TenantCreation};
 use super::authentication::bearer;
 use super::input::{Body, Segment};
@@ -147,6 +149,8 @@ struct TenantBody {
     name: String,
     #[serde(default)]
     services: Entitlements,
+    #[serde(default)]
+    roles: RolePermissions,
     owner: OwnerBody,
 }
 
@@ -158,9 +162,11 @@ struct OwnerBody {
     email: Option<Email>,
     password: Option<Password>,
     #[serde(default)]
-    roles: Vec<GrantName>,
+    roles: Vec<Role>,
     #[serde(default)]
     permissions: Vec<GrantName>,
+    #[serde(default)]
+    attributes: Attributes,
 }
 
 #[derive(Serialize)]
@@ -174,10 +180,16 @@ async fn create_tenant(
     State(identity): State<Arc<Identity>>,
     Body(body): Body<TenantBody>,
 ) -> Result<(StatusCode, Json<TenantView>), ApiError> {
-    let TenantBody { id: tenant, name, services, owner } = body;
-    let OwnerBody { id, email, password, roles, permissions } = owner;
+    let TenantBody { id: tenant, name, services, roles: tenant_roles, owner } = body;
+    let OwnerBody { id, email, password, roles, permissions, attributes } = owner;
     if roles.is_empty() && permissions.is_empty() {
         return Err(ApiError::invalid_request("'owner' has neither roles nor permissions; nobody could do anything in this tenant"));
+    }
+    if let Some(role) = tenant_roles.keys().find(|role| identity.rules().roles.contains_key(*role)) {
+        return Err(ApiError::invalid_request(format!(
+            "'roles': {:?} is a role that every tenant has; choose another name",
+            role.as_str()
+        )));
     }
     let user = match (&email, password) {
         (_, None) => None,
@@ -189,12 +201,12 @@ async fn create_tenant(
                 return Err(ApiError::invalid_request("'password' is empty or too long"));
             }
             let password_hash = identity.passwords.hash(password).await?;
-            Some(NewUser { id: id.clone(), email: email.clone(), password_hash })
+            Some(NewUser { id: id.clone(), email: email.clone(), password_hash, totp: None })
         }
     };
     let view = TenantView { id: tenant.as_str().to_owned(), owner: id.as_str().to_owned() };
-    let owner = NewMembership { user: id, tenant: Some(tenant.clone()), roles, permissions };
-    let tenant = NewTenant { id: tenant, name, services };
+    let owner = NewMembership { user: id, tenant: Some(tenant.clone()), roles, permissions, attributes };
+    let tenant = NewTenant { id: tenant, name, services, roles: tenant_roles };
     let created = identity.store.create_tenant(tenant, user, email, owner, identity.clock.now()).await?;
     match created {
         TenantCreation::Created => {

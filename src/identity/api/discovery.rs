@@ -32,7 +32,7 @@ pub async fn metadata(State(identity): State<Arc<Identity>>) -> ([(header::Heade
         "issuer": issuer.as_str(),
         "jwks_uri": issuer.endpoint("/.well-known/jwks.json"),
         "token_endpoint": issuer.endpoint("/v1/token"),
-        "grant_types_supported": ["refresh_token"],
+        "grant_types_supported": ["refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"],
         "response_types_supported": [],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],

@@ -1,4 +1,4 @@
-//! Getting tokens: by password, and by refresh token.
+//! `POST /v1/login`: tokens for a password.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,8 +10,10 @@ use serde::Deserialize;
 
 use super::super::Identity;
 use super::super::error::ApiError;
+use super::super::grant::TokenResponse;
 use super::super::password::Password;
-use super::super::session::{Login, TokenResponse};
+use super::super::session::Login;
+use super::super::totp::Code;
 use super::input::Body;
 
 /// The longest name of a device, in characters.
@@ -25,6 +27,7 @@ const MAX_USER_AGENT: usize = 256;
 pub struct LoginBody {
     email: String,
     password: Password,
+    otp: Option<Code>,
     tenant: Option<String>,
     device: Option<String>,
     access_ttl: Option<u32>,
@@ -37,7 +40,7 @@ pub async fn login(
     headers: HeaderMap,
     Body(body): Body<LoginBody>,
 ) -> Result<Json<TokenResponse>, ApiError> {
-    let LoginBody { email, password, tenant, device, access_ttl } = body;
+    let LoginBody { email, password, otp, tenant, device, access_ttl } = body;
     if device.as_ref().is_some_and(|device| !is_device_name(device)) {
         return Err(ApiError::invalid_request("'device' must be 1 to 128 characters without control characters"));
     }
@@ -46,20 +49,9 @@ pub async fn login(
         text.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect()
     });
     let ip = peer.ip();
-    identity.login(Login { email, password, tenant, device, access_ttl, ip, user_agent }).await.map(Json)
+    identity.login(Login { email, password, code: otp, tenant, device, access_ttl, ip, user_agent }).await.map(Json)
 }
 
 fn is_device_name(text: &str) -> bool {
     (1..=MAX_DEVICE).contains(&text.chars().count()) && !text.chars().any(char::is_control)
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RefreshBody {
-    refresh_token: String,
-}
-
-/// `POST /v1/token`
-pub async fn refresh(State(identity): State<Arc<Identity>>, Body(body): Body<RefreshBody>) -> Result<Json<TokenResponse>, ApiError> {
-    identity.refresh(&body.refresh_token).await.map(Json)
 }

@@ -11,35 +11,48 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Identity;
 use super::super::error::ApiError;
+use super::super::id::GrantName;
+use super::super::role::{Attributes, Role};
+use super::super::rules::RolePermissions;
 use super::super::store::{Entitlements, Session};
-use super::super::token::{AccessClaims, Realm};
+use super::super::token::{AccessClaims, Actor, Realm};
 use super::authentication::Caller;
 use super::input::{Parameters, Segment};
-
-/// The role that may see and end the sessions of others in its tenant.
-const ADMIN: &str = "admin";
 
 #[derive(Serialize)]
 pub struct Me {
     sub: String,
     tenant_id: Option<String>,
     scope: Realm,
-    session_id: String,
-    roles: Vec<String>,
-    permissions: Vec<String>,
+    session_id: Option<String>,
+    roles: Vec<Role>,
+    permissions: Vec<GrantName>,
     services: Entitlements,
+    #[serde(skip_serializing_if = "Attributes::is_empty")]
+    attributes: Attributes,
+    #[serde(skip_serializing_if = "RolePermissions::is_empty")]
+    custom_roles: RolePermissions,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<Actor>,
 }
 
 /// `GET /v1/me`: what the caller's token says.
 pub async fn me(caller: Caller) -> Json<Me> {
-    let AccessClaims { sub, tenant_id, scope, sid, roles, permissions, services, .. } = caller.into_claims();
-    Json(Me { sub, tenant_id, scope, session_id: sid, roles, permissions, services })
+    let claims = caller.into_claims();
+    let AccessClaims { sub, tenant_id, scope, sid: session_id, roles, permissions, services, .. } = claims;
+    let AccessClaims { attributes, custom_roles, client_id, act, .. } = claims;
+    Json(Me { sub, tenant_id, scope, session_id, roles, permissions, services, attributes, custom_roles, client_id, act })
 }
 
-/// `POST /v1/logout`
+/// `POST /v1/logout`: ends the session that began with the caller's own login.
 pub async fn logout(State(identity): State<Arc<Identity>>, caller: Caller) -> Result<StatusCode, ApiError> {
-    let AccessClaims { sid, sub, tenant_id, .. } = caller.into_claims();
-    identity.store.end_session(sid, Some(sub), tenant_id, identity.clock.now()).await?;
+    let AccessClaims { sid, sub, tenant_id, act, .. } = caller.into_claims();
+    let Some(session) = sid.filter(|_| act.is_none()) else {
+        return Err(ApiError::access_denied("this token is not of a login of its subject; there is nothing to log out of"));
+    };
+    identity.store.end_session(session, Some(sub), tenant_id, identity.clock.now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -82,5 +95,5 @@ pub async fn end(State(identity): State<Arc<Identity>>, caller: Caller, Segment(
 /// expires.
 async fn is_admin(identity: &Identity, claims: &AccessClaims) -> Result<bool, ApiError> {
     let membership = identity.store.membership(claims.sub.clone(), claims.tenant_id.clone()).await?;
-    Ok(membership.is_some_and(|membership| membership.roles.iter().any(|role| role == ADMIN)))
+    Ok(membership.is_some_and(|membership| identity.rules().is_admin(&membership.roles)))
 }

@@ -1,10 +1,16 @@
 //! Who there is: tenants, users, and who may do what where.
 
-use rusqlite::{Transaction, params};
+use std::collections::BTreeMap;
+
+use rusqlite::{Row, Transaction, params};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::super::clock::UnixTime;
 use super::super::id::{Email, GrantName, Identifier};
+use super::super::role::{Attributes, Role};
+use super::super::rules::RolePermissions;
+use super::super::totp::TotpSecret;
 use super::{Result, Store, query_optional};
 
 /// What a tenant has paid for: `{"blog": {"enabled": true}}`.
@@ -19,6 +25,8 @@ pub struct NewTenant {
     pub name: String,
     /// What it has paid for.
     pub services: Entitlements,
+    /// The roles that it has defined for itself.
+    pub roles: RolePermissions,
 }
 
 /// A user to be created.
@@ -30,6 +38,8 @@ pub struct NewUser {
     pub email: Email,
     /// A PHC string.
     pub password_hash: String,
+    /// What the user's one-time passwords are made from, for those who use them.
+    pub totp: Option<TotpSecret>,
 }
 
 /// A membership to be created.
@@ -39,21 +49,27 @@ pub struct NewMembership {
     pub user: Identifier,
     /// Where; `None` for the platform itself.
     pub tenant: Option<Identifier>,
-    /// Role names.
-    pub roles: Vec<GrantName>,
+    /// Roles, each everywhere or within a boundary.
+    pub roles: Vec<Role>,
     /// Permission names.
     pub permissions: Vec<GrantName>,
+    /// What describes the member.
+    pub attributes: Attributes,
 }
 
-/// A membership as it is.
-#[derive(Clone, Debug, PartialEq)]
+/// A membership as it is, together with what its tenant is.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Membership {
-    /// Role names.
-    pub roles: Vec<String>,
+    /// Roles, each everywhere or within a boundary.
+    pub roles: Vec<Role>,
     /// Permission names.
-    pub permissions: Vec<String>,
+    pub permissions: Vec<GrantName>,
+    /// What describes the member.
+    pub attributes: Attributes,
     /// What the tenant has paid for; nothing for the platform.
     pub services: Entitlements,
+    /// The roles that the tenant has defined for itself; none for the platform.
+    pub tenant_roles: RolePermissions,
 }
 
 /// What a login needs to know of a user.
@@ -75,17 +91,8 @@ pub enum TenantCreation {
     /// There is no such user, and no e-mail address and password to make one.
     OwnerUnknown,
     /// The user exists under another e-mail address, or a password came along for a user that exists, or the address is
-    /// another user's.
+    /// another user's, or the identifier is a client's.
     OwnerConflict,
-}
-
-/// What became of a membership that was to be added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AddMembership {
-    /// It exists now, or existed before and was left as it is.
-    Present,
-    /// There is no such tenant.
-    TenantUnknown,
 }
 
 impl Store {
@@ -110,7 +117,24 @@ impl Store {
         self.read(move |tx, _| membership(tx, &user, tenant.as_deref())).await
     }
 
-    /// Whether there is a user with this identifier or this e-mail address.
+    /// The roles that tenants have defined for themselves, by tenant; tenants without any are left out.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub async fn tenant_roles(&self) -> Result<BTreeMap<String, RolePermissions>> {
+        self.read(|tx, _| {
+            let mut select = tx.prepare_cached("SELECT id, roles FROM tenants WHERE roles <> '{}'")?;
+            let rows = select.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+            rows.map(|row| {
+                let (tenant, roles) = row?;
+                Ok((tenant, serde_json::from_str(&roles)?))
+            })
+            .collect()
+        })
+        .await
+    }
+
+    /// Whether there is a user with this identifier.
     ///
     /// # Errors
     /// When SQLite refuses.
@@ -143,39 +167,6 @@ impl Store {
         })
         .await
     }
-
-    /// Adds tenants, users and memberships, all or none. What exists is left as it is.
-    ///
-    /// Returns the first membership whose tenant does not exist; nothing was added then.
-    ///
-    /// # Errors
-    /// When SQLite refuses, also when an e-mail address is another user's.
-    pub async fn add_missing(
-        &self,
-        tenants: Vec<NewTenant>,
-        users: Vec<NewUser>,
-        memberships: Vec<NewMembership>,
-        now: UnixTime,
-    ) -> Result<Option<NewMembership>> {
-        self.write(move |tx, _| {
-            tx.execute_batch("SAVEPOINT seed")?;
-            for tenant in &tenants {
-                insert_tenant(tx, tenant, now)?;
-            }
-            for user in &users {
-                insert_user(tx, user, now)?;
-            }
-            for membership in memberships {
-                if insert_membership(tx, &membership)? == AddMembership::TenantUnknown {
-                    tx.execute_batch("ROLLBACK TO seed; RELEASE seed")?;
-                    return Ok(Some(membership));
-                }
-            }
-            tx.execute_batch("RELEASE seed")?;
-            Ok(None)
-        })
-        .await
-    }
 }
 
 fn create_tenant(
@@ -198,7 +189,7 @@ fn create_tenant(
         (Some(_), None) => {}
         (None, Some(user)) => {
             let taken = query_optional(tx, "SELECT 1 FROM users WHERE email = ?1", [user.email.as_str()], |_| Ok(()))?;
-            if taken.is_some() {
+            if taken.is_some() || client_exists(tx, user.id.as_str())? {
                 return Ok(TenantCreation::OwnerConflict);
             }
             insert_user(tx, user, now)?;
@@ -208,64 +199,86 @@ fn create_tenant(
     Ok(TenantCreation::Created)
 }
 
-/// The membership with what its tenant has paid for.
-pub fn membership(tx: &Transaction<'_>, user: &str, tenant: Option<&str>) -> Result<Option<Membership>> {
-    let found = query_optional(
-        tx,
-        "SELECT m.roles, m.permissions, coalesce(t.services, '{}')
-         FROM memberships m LEFT JOIN tenants t ON t.id = m.tenant_id
-         WHERE m.user_id = ?1 AND m.tenant_id IS ?2",
-        params![user, tenant],
-        |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?)),
-    )?;
-    let Some((roles, permissions, services)) = found else {
-        return Ok(None);
-    };
-    Ok(Some(Membership {
-        roles: serde_json::from_str(&roles)?,
-        permissions: serde_json::from_str(&permissions)?,
-        services: serde_json::from_str(&services)?,
-    }))
+/// The columns that [`read_membership`] reads, of `m` (a membership or client) and its tenant `t`.
+pub const MEMBERSHIP_COLUMNS: &str = "m.roles, m.permissions, m.attributes, coalesce(t.services, '{}'), coalesce(t.roles, '{}')";
+
+/// A membership as its columns spell it.
+pub type MembershipRow = [String; 5];
+
+/// Reads [`MEMBERSHIP_COLUMNS`], the first columns of a row.
+pub fn membership_row(row: &Row<'_>) -> rusqlite::Result<MembershipRow> {
+    Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?])
 }
 
-fn email_of(tx: &Transaction<'_>, user: &Identifier) -> Result<Option<String>> {
+/// The membership that columns spell.
+pub fn read_membership(row: MembershipRow) -> Result<Membership> {
+    let [roles, permissions, attributes, services, tenant_roles] = row;
+    Ok(Membership {
+        roles: serde_json::from_str(&roles)?,
+        permissions: serde_json::from_str(&permissions)?,
+        attributes: serde_json::from_str(&attributes)?,
+        services: serde_json::from_str(&services)?,
+        tenant_roles: serde_json::from_str(&tenant_roles)?,
+    })
+}
+
+/// The membership with what its tenant is.
+pub fn membership(tx: &Transaction<'_>, user: &str, tenant: Option<&str>) -> Result<Option<Membership>> {
+    let sql = format!(
+        "SELECT {MEMBERSHIP_COLUMNS} FROM memberships m LEFT JOIN tenants t ON t.id = m.tenant_id
+         WHERE m.user_id = ?1 AND m.tenant_id IS ?2"
+    );
+    query_optional(tx, &sql, params![user, tenant], membership_row)?.map(read_membership).transpose()
+}
+
+/// Whether there is a client with this identifier.
+pub fn client_exists(tx: &Transaction<'_>, id: &str) -> Result<bool> {
+    Ok(query_optional(tx, "SELECT 1 FROM clients WHERE id = ?1", [id], |_| Ok(()))?.is_some())
+}
+
+/// Whether there is a tenant with this identifier; the platform is always there.
+pub fn tenant_exists(tx: &Transaction<'_>, tenant: Option<&Identifier>) -> Result<bool> {
+    match tenant {
+        None => Ok(true),
+        Some(id) => Ok(query_optional(tx, "SELECT 1 FROM tenants WHERE id = ?1", [id.as_str()], |_| Ok(()))?.is_some()),
+    }
+}
+
+/// The e-mail address of a user, if there is such a user.
+pub fn email_of(tx: &Transaction<'_>, user: &Identifier) -> Result<Option<String>> {
     query_optional(tx, "SELECT email FROM users WHERE id = ?1", [user.as_str()], |row| row.get(0))
 }
 
-/// Whether the tenant is new.
-fn insert_tenant(tx: &Transaction<'_>, tenant: &NewTenant, now: UnixTime) -> Result<bool> {
-    let services = serde_json::to_string(&tenant.services)?;
+/// Adds a tenant unless it exists, and says whether it is new.
+pub fn insert_tenant(tx: &Transaction<'_>, tenant: &NewTenant, now: UnixTime) -> Result<bool> {
     let inserted = tx.execute(
-        "INSERT INTO tenants (id, name, services, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO NOTHING",
-        params![tenant.id.as_str(), tenant.name, services, now],
+        "INSERT INTO tenants (id, name, services, roles, created_at) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING",
+        params![tenant.id.as_str(), tenant.name, json(&tenant.services)?, json(&tenant.roles)?, now],
     )?;
     Ok(inserted == 1)
 }
 
-fn insert_user(tx: &Transaction<'_>, user: &NewUser, now: UnixTime) -> Result<()> {
+/// Adds a user unless it exists.
+pub fn insert_user(tx: &Transaction<'_>, user: &NewUser, now: UnixTime) -> Result<()> {
     tx.execute(
-        "INSERT INTO users (id, email, password_hash, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO NOTHING",
-        params![user.id.as_str(), user.email.as_str(), user.password_hash, now],
+        "INSERT INTO users (id, email, password_hash, totp_secret, created_at) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING",
+        params![user.id.as_str(), user.email.as_str(), user.password_hash, user.totp.as_ref().map(TotpSecret::as_bytes), now],
     )?;
     Ok(())
 }
 
-fn insert_membership(tx: &Transaction<'_>, membership: &NewMembership) -> Result<AddMembership> {
-    let tenant = membership.tenant.as_ref().map(Identifier::as_str);
-    if let Some(tenant) = tenant {
-        let found = query_optional(tx, "SELECT 1 FROM tenants WHERE id = ?1", [tenant], |_| Ok(()))?;
-        if found.is_none() {
-            return Ok(AddMembership::TenantUnknown);
-        }
-    }
+/// Adds a membership unless it exists. User and tenant must exist.
+pub fn insert_membership(tx: &Transaction<'_>, membership: &NewMembership) -> Result<()> {
+    let NewMembership { user, tenant, roles, permissions, attributes } = membership;
     tx.execute(
-        "INSERT INTO memberships (user_id, tenant_id, roles, permissions) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-        params![membership.user.as_str(), tenant, names_json(&membership.roles)?, names_json(&membership.permissions)?,],
+        "INSERT INTO memberships (user_id, tenant_id, roles, permissions, attributes) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO NOTHING",
+        params![user.as_str(), tenant.as_ref().map(Identifier::as_str), json(roles)?, json(permissions)?, json(attributes)?],
     )?;
-    Ok(AddMembership::Present)
+    Ok(())
 }
 
-fn names_json(names: &[GrantName]) -> Result<String> {
-    let names: Vec<&str> = names.iter().map(GrantName::as_str).collect();
-    Ok(serde_json::to_string(&names)?)
+/// A value as it is stored in a column.
+pub fn json(value: &impl Serialize) -> Result<String> {
+    Ok(serde_json::to_string(value)?)
 }

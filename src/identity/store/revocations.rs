@@ -126,14 +126,27 @@ pub struct TokenIds {
     pub kid: String,
     /// The token itself.
     pub jti: String,
-    /// Its session.
-    pub sid: String,
-    /// Its user.
+    /// Its session; a client's has none.
+    pub sid: Option<String>,
+    /// Its user or client.
     pub sub: String,
-    /// Its tenant; `None` for a platform user's.
+    /// Its client; a user's has none.
+    pub client: Option<String>,
+    /// Its tenant; `None` for the platform's.
     pub tenant: Option<String>,
     /// When it was issued.
     pub iat: UnixTime,
+}
+
+/// Whose tokens are in question.
+#[derive(Clone, Copy, Debug)]
+pub struct Holder<'a> {
+    /// The user or client.
+    pub sub: &'a str,
+    /// The client, if it is one.
+    pub client: Option<&'a str>,
+    /// The tenant; `None` for the platform.
+    pub tenant: Option<&'a str>,
 }
 
 impl Store {
@@ -182,12 +195,13 @@ impl Store {
             };
             let bound = before.unwrap_or(i64::MAX);
             let covered = format!("{column} = ?1 AND created_at < ?2 AND revoked_at IS NULL");
-            // Tokens issued at or after the bound in a session from before it: the entry above does not cover them.
+            // The entry above covers neither tokens issued at or after the bound in a session from before it, nor those that
+            // act for another in such a session: they name the other.
             tx.prepare_cached(&format!(
                 "INSERT INTO revocations (type, id, expires)
-                 SELECT 'sid', id, ?3 FROM sessions WHERE {covered} AND last_active >= ?2"
+                 SELECT 'sid', id, ?3 FROM sessions WHERE {covered} AND (last_active >= ?2 OR acted_until > ?4)"
             ))?
-            .execute(params![id, bound, expires])?;
+            .execute(params![id, bound, expires, now])?;
             tx.prepare_cached(&format!("UPDATE sessions SET revoked_at = ?3 WHERE {covered}"))?.execute(params![id, bound, now])?;
             Ok(store.cursor(head(tx)?))
         })
@@ -223,21 +237,21 @@ pub fn covers(tx: &Transaction<'_>, token: &TokenIds, now: UnixTime) -> Result<b
         tx,
         "SELECT 1 FROM revocations WHERE expires > ?1 AND (before IS NULL OR before > ?2) AND (
              (type = 'kid' AND id = ?3) OR (type = 'jti' AND id = ?4) OR (type = 'sid' AND id = ?5)
-             OR (type = 'sub' AND id = ?6) OR (type = 'tenant' AND id = ?7)) LIMIT 1",
-        params![now, token.iat, token.kid, token.jti, token.sid, token.sub, token.tenant],
+             OR (type = 'sub' AND id = ?6) OR (type = 'tenant' AND id = ?7) OR (type = 'client' AND id = ?8)) LIMIT 1",
+        params![now, token.iat, token.kid, token.jti, token.sid, token.sub, token.tenant, token.client],
         |_| Ok(()),
     )?;
     Ok(found.is_some())
 }
 
-/// Whether a token for this user in this tenant, issued at `now`, would be revoked from the start. Issuing it would be
-/// worse than useless: it could outlive the entry.
-pub fn covers_new_tokens(tx: &Transaction<'_>, user: &str, tenant: Option<&str>, now: UnixTime) -> Result<bool> {
+/// Whether a token for this holder, issued at `now`, would be revoked from the start. Issuing it would be worse than
+/// useless: it could outlive the entry.
+pub fn covers_new_tokens(tx: &Transaction<'_>, holder: &Holder<'_>, now: UnixTime) -> Result<bool> {
     let found = query_optional(
         tx,
-        "SELECT 1 FROM revocations WHERE expires > ?1 AND (before IS NULL OR before > ?1)
-             AND ((type = 'sub' AND id = ?2) OR (type = 'tenant' AND id = ?3)) LIMIT 1",
-        params![now, user, tenant],
+        "SELECT 1 FROM revocations WHERE expires > ?1 AND (before IS NULL OR before > ?1) AND (
+             (type = 'sub' AND id = ?2) OR (type = 'client' AND id = ?3) OR (type = 'tenant' AND id = ?4)) LIMIT 1",
+        params![now, holder.sub, holder.client, holder.tenant],
         |_| Ok(()),
     )?;
     Ok(found.is_some())

@@ -9,7 +9,8 @@ use super::{Result, StoreError, query_optional};
 const MIGRATIONS: [&str; 1] = [VERSION_1];
 
 // Times are unix seconds. Lists and maps are JSON. A membership or session without a tenant is a platform user's
-// (realm `system`), so the realm is not stored a second time.
+// (realm `system`), so the realm is not stored a second time. `acted_until` is when the last token expires that acts for
+// another in the session.
 const VERSION_1: &str = "
 CREATE TABLE meta (
     name  TEXT PRIMARY KEY,
@@ -20,24 +21,40 @@ CREATE TABLE tenants (
     id         TEXT PRIMARY KEY,
     name       TEXT NOT NULL,
     services   TEXT NOT NULL,
+    roles      TEXT NOT NULL,
     created_at INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE users (
-    id            TEXT PRIMARY KEY,
-    email         TEXT NOT NULL UNIQUE,
-    password_hash TEXT NOT NULL,
-    created_at    INTEGER NOT NULL
+    id             TEXT PRIMARY KEY,
+    email          TEXT NOT NULL UNIQUE,
+    password_hash  TEXT NOT NULL,
+    totp_secret    BLOB,
+    totp_step      INTEGER NOT NULL DEFAULT 0,
+    totp_failures  INTEGER NOT NULL DEFAULT 0,
+    totp_failed_at INTEGER NOT NULL DEFAULT 0,
+    created_at     INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE memberships (
     user_id     TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     tenant_id   TEXT REFERENCES tenants (id) ON DELETE CASCADE,
     roles       TEXT NOT NULL,
-    permissions TEXT NOT NULL
+    permissions TEXT NOT NULL,
+    attributes  TEXT NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX memberships_in_tenants ON memberships (user_id, tenant_id) WHERE tenant_id IS NOT NULL;
 CREATE UNIQUE INDEX memberships_of_platform ON memberships (user_id) WHERE tenant_id IS NULL;
+
+CREATE TABLE clients (
+    id          TEXT PRIMARY KEY,
+    secret_hash TEXT NOT NULL,
+    tenant_id   TEXT REFERENCES tenants (id) ON DELETE CASCADE,
+    roles       TEXT NOT NULL,
+    permissions TEXT NOT NULL,
+    attributes  TEXT NOT NULL DEFAULT '{}',
+    created_at  INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE sessions (
     id          TEXT PRIMARY KEY,
@@ -46,10 +63,12 @@ CREATE TABLE sessions (
     device      TEXT,
     ip          TEXT NOT NULL,
     user_agent  TEXT,
+    amr         TEXT NOT NULL,
     access_ttl  INTEGER NOT NULL,
     created_at  INTEGER NOT NULL,
     last_active INTEGER NOT NULL,
     expires_at  INTEGER NOT NULL,
+    acted_until INTEGER,
     revoked_at  INTEGER
 ) STRICT;
 CREATE INDEX sessions_by_user ON sessions (user_id, created_at);
@@ -129,11 +148,13 @@ pub fn raise_longest_access_ttl(tx: &Transaction<'_>, access_ttl: i64) -> Result
     Ok(longest)
 }
 
-fn meta(tx: &Transaction<'_>, name: &str) -> Result<Option<String>> {
+/// The value of a name, if it was set.
+pub fn meta(tx: &Transaction<'_>, name: &str) -> Result<Option<String>> {
     query_optional(tx, "SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0))
 }
 
-fn set_meta(tx: &Transaction<'_>, name: &str, value: &str) -> Result<()> {
+/// Sets the value of a name.
+pub fn set_meta(tx: &Transaction<'_>, name: &str, value: &str) -> Result<()> {
     tx.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)", [name, value])?;
     Ok(())
 }

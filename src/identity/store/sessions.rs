@@ -1,11 +1,12 @@
 //! Sessions and their refresh tokens.
 
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Row, Transaction, params};
 use serde::Serialize;
 
 use super::super::clock::UnixTime;
-use super::directory::{Membership, membership};
-use super::revocations::{Revocation, RevocationType, TokenIds, covers, covers_new_tokens, publish};
+use super::directory::{Membership, client_exists, json, membership};
+use super::revocations::{Holder, Revocation, RevocationType, TokenIds, covers, covers_new_tokens, publish};
 use super::{Result, Store, query_optional};
 
 /// How many sessions one list shows; the newest come first.
@@ -29,6 +30,8 @@ pub struct NewSession {
     pub ip: String,
     /// The client's `user-agent`.
     pub user_agent: Option<String>,
+    /// How the user logged in, as the claim `amr` says it.
+    pub amr: Vec<String>,
     /// The lifetime of its access tokens, in seconds.
     pub access_ttl: i64,
     /// When it ends unless it is refreshed.
@@ -39,7 +42,12 @@ pub struct NewSession {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Opened {
     /// It is open.
-    Open(Membership),
+    Open {
+        /// What the user may do there.
+        membership: Membership,
+        /// The sessions that were ended to make room for it.
+        ended: Vec<String>,
+    },
     /// The user has no membership there.
     NoMembership,
     /// A live revocation covers every token that could be issued now.
@@ -67,6 +75,9 @@ pub struct Session {
     pub last_active: UnixTime,
     /// Whether it has been ended.
     pub revoked: bool,
+    /// How the user logged in, as the claim `amr` says it.
+    #[serde(skip)]
+    pub amr: Vec<String>,
     /// The lifetime of its access tokens, in seconds.
     #[serde(skip)]
     pub access_ttl: i64,
@@ -85,7 +96,32 @@ pub enum Refreshed {
     Invalid,
 }
 
-const COLUMNS: &str = "id, user_id, tenant_id, device, ip, user_agent, created_at, last_active, revoked_at IS NOT NULL, access_ttl";
+/// A user who wants a token for another.
+#[derive(Clone, Debug)]
+pub struct ActingFor {
+    /// The actor's session.
+    pub session: String,
+    /// Who is acted for.
+    pub subject: String,
+    /// In which tenant; `None` for the platform.
+    pub tenant: Option<String>,
+    /// When that token expires, at the latest.
+    pub until: UnixTime,
+}
+
+/// Whether a user may act for another.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Acts {
+    /// A token may be issued: what the subject may do there.
+    For(Membership),
+    /// The subject has no membership there.
+    NoMembership,
+    /// The actor's session has ended, or a live revocation covers every token of the actor's or the subject's that could be
+    /// issued now.
+    Revoked,
+}
+
+const COLUMNS: &str = "id, user_id, tenant_id, device, ip, user_agent, created_at, last_active, revoked_at IS NOT NULL, amr, access_ttl";
 
 fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
     Ok(Session {
@@ -98,30 +134,63 @@ fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
         created_at: row.get(6)?,
         last_active: row.get(7)?,
         revoked: row.get(8)?,
-        access_ttl: row.get(9)?,
+        amr: row.get::<_, Amr>(9)?.0,
+        access_ttl: row.get(10)?,
     })
 }
 
+/// The column `amr`.
+struct Amr(Vec<String>);
+
+impl FromSql for Amr {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        serde_json::from_str(value.as_str()?).map(Self).map_err(|error| FromSqlError::Other(error.into()))
+    }
+}
+
 impl Store {
-    /// Opens a session with its first refresh token, if the user may log in there.
+    /// Opens a session with its first refresh token, if the user may log in there. With more than `max` then open, the
+    /// user's oldest ones there are ended.
     ///
     /// # Errors
     /// When SQLite refuses.
-    pub async fn open_session(&self, new: NewSession, refresh_token: RefreshTokenDigest, now: UnixTime) -> Result<Opened> {
-        self.write(move |tx, _| {
+    pub async fn open_session(
+        &self,
+        new: NewSession,
+        refresh_token: RefreshTokenDigest,
+        max: Option<u32>,
+        now: UnixTime,
+    ) -> Result<Opened> {
+        self.write(move |tx, store| {
             let Some(membership) = membership(tx, &new.user, new.tenant.as_deref())? else {
                 return Ok(Opened::NoMembership);
             };
-            if covers_new_tokens(tx, &new.user, new.tenant.as_deref(), now)? {
+            if covers_new_tokens(tx, &Holder { sub: &new.user, client: None, tenant: new.tenant.as_deref() }, now)? {
                 return Ok(Opened::Revoked);
             }
             tx.execute(
-                "INSERT INTO sessions (id, user_id, tenant_id, device, ip, user_agent, access_ttl, created_at, last_active, expires_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)",
-                params![new.id, new.user, new.tenant, new.device, new.ip, new.user_agent, new.access_ttl, now, new.expires_at,],
+                "INSERT INTO sessions
+                     (id, user_id, tenant_id, device, ip, user_agent, amr, access_ttl, created_at, last_active, expires_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10)",
+                params![
+                    new.id,
+                    new.user,
+                    new.tenant,
+                    new.device,
+                    new.ip,
+                    new.user_agent,
+                    json(&new.amr)?,
+                    new.access_ttl,
+                    now,
+                    new.expires_at
+                ],
             )?;
             insert_refresh_token(tx, &refresh_token, &new.id, new.expires_at)?;
-            Ok(Opened::Open(membership))
+            let ended = match max {
+                Some(max) => end_oldest(tx, &new, max, now, store.forget_after(now))?,
+                None => Vec::new(),
+            };
+            Ok(Opened::Open { membership, ended })
         })
         .await
     }
@@ -156,7 +225,7 @@ impl Store {
                 return Ok(Refreshed::Invalid);
             }
             let membership = membership(tx, &session.user, session.tenant.as_deref())?;
-            let covered = covers_new_tokens(tx, &session.user, session.tenant.as_deref(), now)?;
+            let covered = covers_new_tokens(tx, &holder(&session), now)?;
             let Some(membership) = membership.filter(|_| !covered) else {
                 end(tx, &id, now, store.forget_after(now))?;
                 return Ok(Refreshed::Ended(id));
@@ -169,14 +238,42 @@ impl Store {
         .await
     }
 
-    /// Whether the token counts: its session is open, and no live revocation covers it.
+    /// Whether the token counts: its session is open, or its client exists, and no live revocation covers it.
     ///
     /// # Errors
     /// When SQLite refuses.
     pub async fn is_active(&self, token: TokenIds, now: UnixTime) -> Result<bool> {
         self.read(move |tx, _| {
-            let open = find(tx, &token.sid)?.is_some_and(|session| !session.revoked);
-            Ok(open && !covers(tx, &token, now)?)
+            let alive = match (&token.sid, &token.client) {
+                (Some(session), _) => find(tx, session)?.is_some_and(|session| !session.revoked),
+                (None, Some(client)) => client_exists(tx, client)?,
+                (None, None) => false,
+            };
+            Ok(alive && !covers(tx, &token, now)?)
+        })
+        .await
+    }
+
+    /// Lets a session's user act for another, and remembers until when.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub async fn act_for(&self, acting: ActingFor, now: UnixTime) -> Result<Acts> {
+        self.write(move |tx, _| {
+            let ActingFor { session, subject, tenant, until } = acting;
+            let Some(session) = find(tx, &session)?.filter(|session| !session.revoked) else {
+                return Ok(Acts::Revoked);
+            };
+            let Some(membership) = membership(tx, &subject, tenant.as_deref())? else {
+                return Ok(Acts::NoMembership);
+            };
+            for holder in [holder(&session), Holder { sub: &subject, client: None, tenant: tenant.as_deref() }] {
+                if covers_new_tokens(tx, &holder, now)? {
+                    return Ok(Acts::Revoked);
+                }
+            }
+            tx.execute("UPDATE sessions SET acted_until = max(coalesce(acted_until, ?2), ?2) WHERE id = ?1", params![session.id, until])?;
+            Ok(Acts::For(membership))
         })
         .await
     }
@@ -222,6 +319,26 @@ impl Store {
 
 fn find(tx: &Transaction<'_>, id: &str) -> Result<Option<Session>> {
     query_optional(tx, &format!("SELECT {COLUMNS} FROM sessions WHERE id = ?1"), [id], session)
+}
+
+/// Whose tokens a session's are, as far as they do not act for another.
+fn holder(session: &Session) -> Holder<'_> {
+    Holder { sub: &session.user, client: None, tenant: session.tenant.as_deref() }
+}
+
+/// Ends the oldest open sessions of the new one's user in its tenant, until `max` are left, and says which. The new one is
+/// the newest, however the clock was set in between.
+fn end_oldest(tx: &Transaction<'_>, new: &NewSession, max: u32, now: UnixTime, expires: UnixTime) -> Result<Vec<String>> {
+    let mut select = tx.prepare_cached(
+        "SELECT id FROM sessions WHERE user_id = ?1 AND tenant_id IS ?2 AND revoked_at IS NULL AND expires_at > ?3
+         ORDER BY rowid DESC LIMIT -1 OFFSET ?4",
+    )?;
+    let oldest: Vec<String> =
+        select.query_map(params![new.user, new.tenant, now, max], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    for id in &oldest {
+        end(tx, id, now, expires)?;
+    }
+    Ok(oldest)
 }
 
 /// Ends a session and publishes it: the two never go apart.

@@ -75,7 +75,15 @@ async fn revocation_is_announced_after_its_commit() {
 
 #[tokio::test]
 async fn token_is_covered_by_each_of_its_claims_alone() {
-    let token = TokenIds { kid: "k".into(), jti: "j".into(), sid: "s".into(), sub: "u".into(), tenant: Some("t".into()), iat: NOW };
+    let token = TokenIds {
+        kid: "k".into(),
+        jti: "j".into(),
+        sid: Some("s".into()),
+        sub: "u".into(),
+        client: Some("c".into()),
+        tenant: Some("t".into()),
+        iat: NOW,
+    };
     let cases = [
         (RevocationType::Kid, "k", None, true),
         (RevocationType::Jti, "j", None, true),
@@ -85,6 +93,7 @@ async fn token_is_covered_by_each_of_its_claims_alone() {
         (RevocationType::Sub, "u", Some(NOW + 1), true),
         (RevocationType::Sub, "u", Some(NOW), false),
         (RevocationType::Jti, "u", None, false),
+        (RevocationType::Client, "c", None, true),
         (RevocationType::Client, "u", None, false),
     ];
     for (kind, id, before, expected) in cases {

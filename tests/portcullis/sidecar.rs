@@ -2,6 +2,7 @@
 
 mod admin;
 mod answers;
+mod directory;
 mod drain;
 mod forms;
 mod garbage;

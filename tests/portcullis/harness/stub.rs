@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -30,6 +30,20 @@ struct Shared {
     entries: watch::Sender<Vec<Value>>,
     keys_fetched: AtomicU64,
     broken: AtomicBool,
+    people: watch::Sender<HashMap<String, Person>>,
+    people_asked: AtomicU64,
+    tenant_roles: watch::Sender<Value>,
+}
+
+/// What the directory says when it is asked about somebody.
+#[derive(Debug, Clone)]
+pub enum Person {
+    /// This, whatever was asked.
+    Says(Value),
+    /// Nothing, until it is changed.
+    Hangs,
+    /// 500.
+    Breaks,
 }
 
 impl Stub {
@@ -42,10 +56,15 @@ impl Stub {
             entries: watch::Sender::new(Vec::new()),
             keys_fetched: AtomicU64::new(0),
             broken: AtomicBool::new(false),
+            people: watch::Sender::default(),
+            people_asked: AtomicU64::new(0),
+            tenant_roles: watch::Sender::new(json!({ "tenants": {} })),
         });
         let router = Router::new()
             .route("/.well-known/jwks.json", get(jwks))
             .route("/v1/revocations", get(revocations))
+            .route("/v1/directory/{user}", get(directory))
+            .route("/v1/roles", get(tenant_roles))
             .with_state(Arc::clone(&shared));
         let task = tokio::spawn(async move { axum::serve(listener, router).await }).abort_handle();
         Self { address, shared, task }
@@ -68,6 +87,23 @@ impl Stub {
     /// Adds an entry to the revocation feed.
     pub fn revoke(&self, kind: &str, id: &str) {
         self.shared.entries.send_modify(|entries| entries.push(json!({ "type": kind, "id": id })));
+    }
+
+    /// What the directory says about somebody. It knows nobody else.
+    pub fn person(&self, user: &str, person: Person) {
+        self.shared.people.send_modify(|people| {
+            people.insert(user.into(), person);
+        });
+    }
+
+    /// How often the directory was asked.
+    pub fn people_asked(&self) -> u64 {
+        self.shared.people_asked.load(Ordering::SeqCst)
+    }
+
+    /// Publishes roles of tenants.
+    pub fn tenant_roles(&self, tenants: Value) {
+        self.shared.tenant_roles.send_replace(json!({ "tenants": tenants }));
     }
 
     /// From now on every request is answered with 500, also one that is being held; or no longer.
@@ -110,4 +146,26 @@ async fn revocations(State(shared): State<Arc<Shared>>, Query(query): Query<Hash
     let known = since.filter(|since| *since <= entries.len());
     let new = entries.get(known.unwrap_or(0)..).unwrap_or_default();
     Json(json!({ "cursor": entries.len().to_string(), "full": known.is_none(), "entries": new })).into_response()
+}
+
+/// With the token that the tests' configuration names, and only then.
+async fn directory(State(shared): State<Arc<Shared>>, Path(user): Path<String>, headers: HeaderMap) -> Response {
+    if headers.get("authorization").is_none_or(|value| value != "Bearer of-the-sidecar") {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    shared.people_asked.fetch_add(1, Ordering::SeqCst);
+    let mut people = shared.people.subscribe();
+    let says = |people: &HashMap<String, Person>| !matches!(people.get(&user), Some(Person::Hangs));
+    match people.wait_for(says).await.ok().and_then(|people| people.get(&user).cloned()) {
+        Some(Person::Says(answer)) => Json(answer).into_response(),
+        Some(Person::Breaks | Person::Hangs) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn tenant_roles(State(shared): State<Arc<Shared>>) -> Response {
+    if shared.broken.load(Ordering::SeqCst) {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    Json(shared.tenant_roles.borrow().clone()).into_response()
 }

@@ -11,6 +11,7 @@ use axum::routing::get;
 use serde_json::json;
 use tokio::net::TcpListener;
 
+use crate::assertion::Signer;
 use crate::server::health::Health;
 use crate::state::{Live, NotReady};
 use crate::telemetry::log::DroppedLines;
@@ -25,6 +26,8 @@ pub struct Admin {
     pub live: Arc<Live<RouteCounters>>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// Signs assertions towards the service behind.
+    pub signer: Arc<Signer>,
     /// Whether the sidecar is draining.
     pub health: Health,
     /// Log lines that nobody read in time.
@@ -44,12 +47,13 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: impl Future<Output
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/config", get(config))
+        .route("/.well-known/jwks.json", get(assertion_keys))
         .with_state(admin);
     axum::serve(listener, router).with_graceful_shutdown(stop).await
 }
 
 async fn index() -> &'static str {
-    "portcullis\n\n/livez    the process is alive\n/readyz   it can decide (503 and why, if not)\n/metrics  for Prometheus\n/config   the policy in force, keys and revocations\n"
+    "portcullis\n\n/livez    the process is alive\n/readyz   it can decide (503 and why, if not)\n/metrics  for Prometheus\n/config   the policy in force, keys and revocations\n/.well-known/jwks.json  the key that signs assertions towards the service behind\n"
 }
 
 /// What keeps the sidecar from being ready, in words.
@@ -88,4 +92,9 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 
 async fn config(State(admin): State<Admin>) -> Response {
     axum::Json(dump::configuration(&admin)).into_response()
+}
+
+async fn assertion_keys(State(admin): State<Admin>) -> Response {
+    ([(header::CONTENT_TYPE, "application/jwk-set+json"), (header::CACHE_CONTROL, "max-age=60")], admin.signer.key_set().to_string())
+        .into_response()
 }

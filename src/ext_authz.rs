@@ -19,10 +19,14 @@ use prost::Message;
 use tonic::body::Body;
 use tonic::server::{Grpc, NamedService, UnaryService};
 
+use crate::assertion::Signer;
 use crate::clock;
 use crate::pdp;
-use crate::pdp::decision::{Decision, Reason};
+use crate::pdp::decision::{Decision, Effect, Reason};
+use crate::pdp::request::AccessRequest;
+use crate::pdp::snapshot::Snapshot;
 use crate::pdp::target::TargetKey;
+use crate::pdp::time::UnixTime;
 use crate::state::Live;
 use crate::telemetry::metrics::{Metrics, RouteCounters};
 
@@ -50,14 +54,15 @@ pub struct AuthorizationServer {
 struct Inner {
     live: Arc<Live<RouteCounters>>,
     metrics: Arc<Metrics>,
+    signer: Arc<Signer>,
     ids: record::DecisionIds,
 }
 
 impl AuthorizationServer {
     /// A server over this state.
     #[must_use]
-    pub fn new(live: Arc<Live<RouteCounters>>, metrics: Arc<Metrics>) -> Self {
-        Self { inner: Arc::new(Inner { live, metrics, ids: record::DecisionIds::default() }) }
+    pub fn new(live: Arc<Live<RouteCounters>>, metrics: Arc<Metrics>, signer: Arc<Signer>) -> Self {
+        Self { inner: Arc::new(Inner { live, metrics, signer, ids: record::DecisionIds::default() }) }
     }
 
     /// Answers one encoded `CheckRequest` with an encoded `CheckResponse`. It never fails and never waits: what a directory would have
@@ -87,23 +92,26 @@ impl AuthorizationServer {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let request = CheckRequest::decode(message);
             let request = request.as_ref().map_err(|_| check_request::Malformed).and_then(check_request::access_request);
+            let now = clock::now();
             let mut decision = match &request {
-                Ok(request) => pdp::decide(&self.inner.live.view(&version), request, clock::now()),
+                Ok(request) => pdp::decide(&self.inner.live.view(&version), request, now),
                 Err(check_request::Malformed) => Decision::bare(Reason::RequestMalformed),
             };
             if let (Asking::Possible, Some(wanted)) = (asking, decision.wanted.take()) {
                 return Err(wanted);
             }
             let request = request.as_ref().ok();
+            let signed = self.signed(&id, &mut decision, request, &version.snapshot, now);
             record::log(&id, &decision, request, &version.snapshot.revision);
-            let response = check_response::encode(&id, &decision, request.map(|request| &request.headers), &version.snapshot);
+            let response =
+                check_response::encode(&id, &decision, request.map(|request| &request.headers), &version.snapshot, signed.as_deref());
             Ok((decision, response))
         }));
         let (decision, response) = outcome.unwrap_or_else(|_| {
             // One request that breaks something is refused; the process and everybody else's requests live.
             let decision = Decision::bare(Reason::InternalError);
             tracing::error!(%id, "a check panicked and was refused");
-            let response = check_response::encode(&id, &decision, None, &version.snapshot);
+            let response = check_response::encode(&id, &decision, None, &version.snapshot, None);
             Ok((decision, response))
         })?;
         if let Some(unknown) = decision.unknown_key.clone() {
@@ -113,6 +121,26 @@ impl AuthorizationServer {
         Ok(response.encode_to_vec().into())
     }
 
+    /// The assertion for the service behind, where the policy asks for one. If it cannot be made, the request cannot go on.
+    fn signed(
+        &self,
+        id: &str,
+        decision: &mut Decision,
+        request: Option<&AccessRequest<'_>>,
+        snapshot: &Snapshot,
+        now: UnixTime,
+    ) -> Option<String> {
+        let (rule, request) = (snapshot.assertion.as_ref()?, request?);
+        if decision.effect() != Effect::Permit || decision.answer.is_some() {
+            return None;
+        }
+        self.inner.signer.sign(rule, id, decision, request, now).unwrap_or_else(|error| {
+            tracing::error!(%id, %error, "a check was refused");
+            decision.reason = Reason::InternalError;
+            None
+        })
+    }
+
     /// Refuses a call whose message could not even be read.
     fn refuse(&self, reason: Reason) -> Bytes {
         let version = self.inner.live.version();
@@ -120,7 +148,7 @@ impl AuthorizationServer {
         let decision = Decision::bare(reason);
         record::log(&id, &decision, None, &version.snapshot.revision);
         self.inner.metrics.decided(&decision, &version.extra, std::time::Duration::ZERO);
-        check_response::encode(&id, &decision, None, &version.snapshot).encode_to_vec().into()
+        check_response::encode(&id, &decision, None, &version.snapshot, None).encode_to_vec().into()
     }
 }
 

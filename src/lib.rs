@@ -14,6 +14,7 @@
 //! doors; [`server`] puts them together and [`cli`] is what a person types.
 
 pub mod admin;
+pub mod assertion;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin};
+use crate::assertion::Signer;
 use crate::config::Configuration;
 use crate::ext_authz::AuthorizationServer;
 use crate::pip::config_file::{self, ConfigWatcher, ReadError};
@@ -81,6 +82,7 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
     let mut hangup = signal(SignalKind::hangup()).map_err(|error| other(&error))?;
     let client = HttpClient::new(Limits::default()).map_err(|error| other(&error))?;
     let metrics = Arc::new(Metrics::new().map_err(|error| other(&error))?);
+    let signer = Arc::new(Signer::generate().map_err(|error| other(&error))?);
 
     metrics.configuration_loaded(true);
     reload::log_notices(&notices);
@@ -93,14 +95,20 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
 
     let (health_reporter, health_service) = tonic_health::server::health_reporter();
     let follower = tokio::spawn(health::follow(Arc::clone(&live), health_reporter.clone()));
-    let checks = AuthorizationServer::new(Arc::clone(&live), Arc::clone(&metrics));
+    let checks = AuthorizationServer::new(Arc::clone(&live), Arc::clone(&metrics), Arc::clone(&signer));
     for listener in grpc {
         tracing::info!(address = %listener.address(), "answering checks");
         doors.spawn(listener.serve(checks.clone(), health_service.clone(), drain.clone()));
     }
     let end_of_admin = CancellationToken::new();
-    let admin =
-        Admin { live: Arc::clone(&live), metrics: Arc::clone(&metrics), health: health.clone(), dropped_lines, scrape: Arc::default() };
+    let admin = Admin {
+        live: Arc::clone(&live),
+        metrics: Arc::clone(&metrics),
+        signer,
+        health: health.clone(),
+        dropped_lines,
+        scrape: Arc::default(),
+    };
     tracing::info!(address = %bind::address_of(&admin_listener), "the admin listener is up");
     let admin = tokio::spawn(admin::serve(admin_listener, admin, end_of_admin.clone().cancelled_owned()));
 

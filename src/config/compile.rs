@@ -5,8 +5,9 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 
 use super::problem::{Problem, Problems};
-use super::schema::{DirectorySource, Schema, Source, SourceFeed};
+use super::schema::{AssertionSchema, DirectorySource, IssuerSchema, Schema, Source, SourceFeed};
 use super::{Configuration, SourceFile};
+use crate::pdp::obligation::AssertionRule;
 use crate::pdp::snapshot::{IssuerTable, Snapshot};
 use crate::pdp::token::profile::SourceId;
 
@@ -20,14 +21,26 @@ mod routes;
 use permissions::Vocabulary;
 
 pub(super) fn compile(schema: Schema, files: &[SourceFile], problems: &mut Problems) -> Option<Configuration> {
-    let Schema { listen, challenge_realm, issuers, unreadable_issuers, permissions, permission_sets, roles, headers, directory, routes } =
-        schema;
+    let Schema {
+        listen,
+        challenge_realm,
+        issuers,
+        unreadable_issuers,
+        permissions,
+        permission_sets,
+        roles,
+        headers,
+        assertion,
+        directory,
+        routes,
+    } = schema;
     let vocabulary = Vocabulary::new(permissions, &issuers, problems);
     let roles = roles::compile(permission_sets, roles, &vocabulary, problems);
     let identity_headers = headers::compile(headers, problems);
     if !unreadable_issuers {
         routes::check_satisfiable(&routes, &issuers, problems);
     }
+    let assertion = assertion.map(|assertion| assertion_rule(assertion.value, &issuers, problems));
     let notices = routes::notices(&routes);
     let (directory, directory_source) = directory.map(|directory| directory_of(directory.value)).unzip();
     let routes::Compiled { table, names: route_names, permissions } = routes::compile(routes, &vocabulary, directory.is_some(), problems);
@@ -46,9 +59,18 @@ pub(super) fn compile(schema: Schema, files: &[SourceFile], problems: &mut Probl
         permissions,
         directory,
         identity_headers,
+        assertion,
         challenge_realm: challenge_realm.map_or_else(|| "service".into(), |realm| realm.value.into()),
     };
     Some(Configuration { snapshot, listen: listen.map(|listen| listen.value).unwrap_or_default(), sources, notices })
+}
+
+/// Whoever signs assertions must not be taken for an issuer of access tokens.
+fn assertion_rule(schema: AssertionSchema, issuers: &[IssuerSchema], problems: &mut Problems) -> AssertionRule {
+    if let Some(other) = issuers.iter().find(|issuer| issuer.issuer.value == schema.issuer.value) {
+        schema.issuer.problem(problems, format!("this 'iss' belongs to an issuer of tokens already, at {}", other.issuer.location));
+    }
+    AssertionRule { issuer: schema.issuer.value.into(), audience: schema.audience.value.into(), ttl: schema.ttl }
 }
 
 /// A directory is a source like others, and belongs to no issuer.

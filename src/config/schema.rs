@@ -49,6 +49,7 @@ pub(super) struct Schema {
     pub permission_sets: Vec<PermissionSetSchema>,
     pub roles: Vec<RoleSchema>,
     pub headers: Option<Located<HeadersSchema>>,
+    pub assertion: Option<Located<AssertionSchema>>,
     pub directory: Option<Located<DirectorySource>>,
     pub routes: Vec<RouteSchema>,
 }
@@ -57,6 +58,14 @@ pub(super) struct Schema {
 pub(super) struct HeadersSchema {
     pub names: Vec<(IdentityField, Located<String>)>,
     pub keep: Vec<Located<String>>,
+}
+
+/// `assertion`.
+#[derive(Debug)]
+pub(super) struct AssertionSchema {
+    pub issuer: Located<String>,
+    pub audience: Located<String>,
+    pub ttl: Duration,
 }
 
 /// Where the sidecar listens. Fixed at start.
@@ -162,6 +171,10 @@ fn read_document(root: &Node<'_>, schema: &mut Schema, problems: &mut Problems) 
         let headers = headers(&node, problems).map(|headers| node.locate(headers));
         once(&mut schema.headers, headers, problems);
     }
+    if let Some(node) = map.take("assertion") {
+        let assertion = assertion(&node, problems).map(|assertion| node.locate(assertion));
+        once(&mut schema.assertion, assertion, problems);
+    }
     if let Some(node) = map.take("directory") {
         once(&mut schema.directory, directory::read(&node, problems), problems);
     }
@@ -235,6 +248,22 @@ fn headers(node: &Node<'_>, problems: &mut Problems) -> Option<HeadersSchema> {
     headers.keep = map.take("keep").and_then(|node| node.strings(problems)).unwrap_or_default();
     map.finish(problems);
     Some(headers)
+}
+
+fn assertion(node: &Node<'_>, problems: &mut Problems) -> Option<AssertionSchema> {
+    let mut map = node.map(problems)?;
+    let issuer = map
+        .require(
+            problems,
+            "issuer",
+            "the 'iss' by which the service behind knows this sidecar, such as 'https://blog.example.com/portcullis'",
+        )
+        .and_then(|node| node.string(problems));
+    let audience =
+        map.require(problems, "audience", "the 'aud' by which the service behind knows itself").and_then(|node| node.string(problems));
+    let ttl = map.take("ttl").map_or(Some(30 * SECOND), |node| node.duration(problems, SECOND..=600 * SECOND));
+    map.finish(problems);
+    Some(AssertionSchema { issuer: issuer?, audience: audience?, ttl: ttl? })
 }
 
 /// A header name in lower case (RFC 9110 section 5.1), without `_`, which many servers drop or fold.

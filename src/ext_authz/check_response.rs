@@ -53,8 +53,14 @@ fn refusal(kind: AnswerKind) -> Refusal {
     Refusal { status, title, code, challenge }
 }
 
-/// Encodes a decision. `sent` are the headers that the client sent.
-pub(super) fn encode(id: &str, decision: &Decision, sent: Option<&Headers<'_>>, snapshot: &Snapshot) -> CheckResponse {
+/// Encodes a decision. `sent` are the headers that the client sent, `signed` is the assertion for the service behind.
+pub(super) fn encode(
+    id: &str,
+    decision: &Decision,
+    sent: Option<&Headers<'_>>,
+    snapshot: &Snapshot,
+    signed: Option<&str>,
+) -> CheckResponse {
     let metadata = Some(dynamic_metadata(id, decision, &snapshot.revision));
     if let (Effect::Permit, Some(granted)) = (decision.effect(), &decision.answer) {
         return CheckResponse {
@@ -67,7 +73,7 @@ pub(super) fn encode(id: &str, decision: &Decision, sent: Option<&Headers<'_>>, 
     match (decision.effect(), sent) {
         (Effect::Permit, Some(sent)) => CheckResponse {
             status: Some(Status { code: 0, ..Status::default() }),
-            http_response: Some(HttpResponse::OkResponse(passed(decision, sent, snapshot))),
+            http_response: Some(HttpResponse::OkResponse(passed(decision, sent, snapshot, signed))),
             dynamic_metadata: metadata,
         },
         (Effect::Permit | Effect::Deny | Effect::Indeterminate, _) => {
@@ -92,8 +98,8 @@ fn header(name: &str, value: impl Into<String>) -> HeaderValueOption {
     }
 }
 
-fn passed(decision: &Decision, sent: &Headers<'_>, snapshot: &Snapshot) -> OkHttpResponse {
-    let obligations = obligation::obligations(&snapshot.identity_headers, decision, sent);
+fn passed(decision: &Decision, sent: &Headers<'_>, snapshot: &Snapshot, signed: Option<&str>) -> OkHttpResponse {
+    let obligations = obligation::obligations(&snapshot.identity_headers, decision, sent, signed);
     OkHttpResponse {
         headers: obligations.set.iter().map(|(name, value)| header(name, *value)).collect(),
         response_headers_to_add: session_ends_in(decision).into_iter().collect(),

@@ -20,7 +20,7 @@ fn server() -> AuthorizationServer {
     let snapshot = Configuration::compile(&[file]).unwrap().snapshot;
     let metrics = Arc::new(Metrics::new().unwrap());
     let counters = metrics.route_counters(&snapshot.route_names);
-    AuthorizationServer::new(Arc::new(Live::new(snapshot, counters)), metrics)
+    AuthorizationServer::new(Arc::new(Live::new(snapshot, counters)), metrics, Arc::new(Signer::generate().unwrap()))
 }
 
 fn http(path: &str, headers: &[(&str, &str)]) -> HttpRequest {

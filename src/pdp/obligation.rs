@@ -2,6 +2,7 @@
 //! taken away.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::decision::Decision;
 use super::request::{Headers, is_same_folded};
@@ -48,11 +49,13 @@ pub enum IdentityField {
     Attributes,
     /// Who acts on the subject's behalf.
     Actor,
+    /// All of it, signed. Whoever answers the PEP signs; where nobody does, the header is taken away like the others.
+    Assertion,
 }
 
 impl IdentityField {
     /// All fields with the names that their headers have by default.
-    pub const ALL: [(Self, &'static str, &'static str); 8] = [
+    pub const ALL: [(Self, &'static str, &'static str); 9] = [
         (Self::User, "user", "x-user-id"),
         (Self::Tenant, "tenant", "x-tenant-id"),
         (Self::Roles, "roles", "x-user-roles"),
@@ -61,7 +64,19 @@ impl IdentityField {
         (Self::Scope, "scope", "x-user-scope"),
         (Self::Attributes, "attributes", "x-user-attributes"),
         (Self::Actor, "actor", "x-actor-id"),
+        (Self::Assertion, "assertion", "x-portcullis-assertion"),
     ];
+}
+
+/// What assertions towards the service behind say of themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssertionRule {
+    /// `iss`.
+    pub issuer: Box<str>,
+    /// `aud`.
+    pub audience: Box<str>,
+    /// For how long one is good.
+    pub ttl: Duration,
 }
 
 /// The names of the identity headers, and what is removed on every outcome that reaches the service.
@@ -104,13 +119,18 @@ pub struct Obligations<'a> {
     pub remove: Vec<&'a str>,
 }
 
-/// What has to be done to a request that was let through.
+/// What has to be done to a request that was let through. `signed` is the assertion, if there is one.
 #[must_use]
-pub fn obligations<'a>(names: &'a IdentityHeaders, decision: &'a Decision, sent: &'a Headers<'_>) -> Obligations<'a> {
+pub fn obligations<'a>(
+    names: &'a IdentityHeaders,
+    decision: &'a Decision,
+    sent: &'a Headers<'_>,
+    signed: Option<&'a str>,
+) -> Obligations<'a> {
     let mut set = Vec::with_capacity(names.fields.len());
     let mut remove = Vec::with_capacity(names.fields.len() + names.always_removed.len());
     for (field, name) in &names.fields {
-        match value_of(*field, decision) {
+        match value_of(*field, decision, signed) {
             Some(value) => set.push((&**name, value)),
             None => remove.push(&**name),
         }
@@ -127,7 +147,7 @@ pub fn obligations<'a>(names: &'a IdentityHeaders, decision: &'a Decision, sent:
 }
 
 /// The value that a header gets; `None` where there is nothing to say. Verified claims are safe in a header by construction.
-fn value_of(field: IdentityField, decision: &Decision) -> Option<&str> {
+fn value_of<'a>(field: IdentityField, decision: &'a Decision, signed: Option<&'a str>) -> Option<&'a str> {
     let principal = decision.principal.as_ref()?;
     let claims = principal.token().claims();
     let value = match field {
@@ -140,6 +160,7 @@ fn value_of(field: IdentityField, decision: &Decision) -> Option<&str> {
         // They are those of the token's own tenant.
         IdentityField::Attributes if principal.is_at_home() => &*claims.attributes_text,
         IdentityField::Attributes => return None,
+        IdentityField::Assertion => signed?,
         IdentityField::Actor => &*claims.actor.as_ref()?.subject,
     };
     (!value.is_empty()).then_some(value)

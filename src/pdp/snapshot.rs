@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use super::obligation::IdentityHeaders;
+use super::obligation::{AssertionRule, IdentityHeaders};
 use super::policy::RoutePolicy;
 use super::role::RoleTable;
 use super::route::RouteTable;
@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub directory: Option<SourceId>,
     /// Which headers tell the service behind who is asking.
     pub identity_headers: IdentityHeaders,
+    /// Assertions towards the service behind; `None`: there are none.
+    pub assertion: Option<AssertionRule>,
     /// `realm` of `WWW-Authenticate`, safe to be quoted.
     pub challenge_realm: Box<str>,
 }

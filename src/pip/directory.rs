@@ -18,8 +18,8 @@ use super::http_client::{FetchError, Fetched, GetRequest, HttpClient};
 use super::refresh::Context;
 use crate::config::{DirectorySource, Source};
 use crate::pdp::attribute::{Attributes, is_safe_value};
-use crate::pdp::target::{Target, TargetKey};
 use crate::pdp::json::{self, Json, Object};
+use crate::pdp::target::{Target, TargetKey};
 use crate::state::targets::TargetAnswer;
 
 /// The longest answer.

@@ -10,10 +10,10 @@ use super::http_client::{Fetched, GetRequest};
 use super::refresh::{Context, backoff, jitter};
 use crate::config::{Source, TenantRoleFeed};
 use crate::pdp::attribute::is_safe_value;
+use crate::pdp::json::{self, Json};
 use crate::pdp::permission::{PermissionSet, PermissionSyntax};
 use crate::pdp::role::TenantRoles;
 use crate::pdp::tenant::TenantId;
-use crate::pdp::json::{self, Json};
 
 /// The longest document.
 const MAX_BYTES: usize = 16 * 1024 * 1024;

@@ -134,7 +134,7 @@ fn decide_once(configuration: &Configuration, facts: &MemoryFacts, tokens: &Toke
     };
     let (sets, set_twice, removes) = {
         let sent = headers();
-        let duties = obligations(&configuration.snapshot.identity_headers, &decision, &sent);
+        let duties = obligations(&configuration.snapshot.identity_headers, &decision, &sent, None);
         let sets: BTreeMap<String, String> = duties.set.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let set_twice = sets.len() < duties.set.len();
         (sets, set_twice, duties.remove.iter().map(|name| name.to_string()).collect())

@@ -74,6 +74,7 @@ const RULES: &[Rule] = &[
         never: &["crate::config", "crate::pip", "crate::ext_authz", "crate::admin", "crate::server", "crate::cli", "tonic", "hyper"],
         only: &[],
     },
+    Rule { module: "assertion", never: &["tokio", "tonic", "envoy_types", "std::fs"], only: &["crate::pdp"] },
     Rule { module: "clock", never: &[], only: &["crate::pdp::time"] },
     // Of a decision, metrics and logs see its codes.
     Rule { module: "telemetry", never: &[], only: &["crate::telemetry", "crate::pdp::decision"] },

@@ -2,6 +2,7 @@
 
 mod admin;
 mod answers;
+mod assertion;
 mod directory;
 mod drain;
 mod forms;

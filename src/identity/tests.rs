@@ -1,8 +1,13 @@
 //! The service as its clients meet it: the real router on a real socket.
 
+mod clients;
+mod directory;
+mod exchange;
 mod login;
+mod one_time_passwords;
 mod operator;
 mod revocations;
+mod rights;
 mod seeding;
 mod sessions;
 mod verification;
@@ -11,6 +16,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
@@ -59,6 +66,55 @@ struct Service {
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
+fn settings() -> Settings {
+    Settings {
+        issuer: IssuerUrl::parse("https://id.example.com").unwrap(),
+        audiences: vec!["demo".to_owned()],
+        access_ttl: 900,
+        refresh_ttl: 86_400,
+        admin_token: None,
+        service_access: ServiceAccess::Open,
+        password_cost: Cost::TEST,
+    }
+}
+
+/// A service to be started.
+struct Setup<'a> {
+    database: Database,
+    admin_token: Option<&'a str>,
+    service_access: ServiceAccess,
+    seed: String,
+}
+
+impl Default for Setup<'_> {
+    fn default() -> Self {
+        Self { database: Database::Memory, admin_token: Some(ADMIN_TOKEN), service_access: ServiceAccess::Open, seed: SEED.to_owned() }
+    }
+}
+
+impl Setup<'_> {
+    async fn start(self) -> Service {
+        let now = Arc::new(AtomicI64::new(START));
+        let settings = Settings {
+            admin_token: self.admin_token.map(|token| ApiSecret::new("admin token", token).unwrap()),
+            service_access: self.service_access,
+            ..settings()
+        };
+        let clock = Clock::Manual(Arc::clone(&now));
+        let identity = Identity::open(&self.database, settings, clock).await.unwrap();
+        seeding::apply(&identity, &self.seed).await.unwrap();
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Service {
+            address: listener.local_addr().unwrap(),
+            serving: tokio::spawn(serve(listener, Arc::clone(&identity))),
+            identity,
+            now,
+            client: Client::builder(TokioExecutor::new()).build_http(),
+        }
+    }
+}
+
 impl Drop for Service {
     fn drop(&mut self) {
         self.serving.abort();
@@ -71,32 +127,16 @@ impl Service {
     }
 
     async fn start_with(admin_token: Option<&str>) -> Self {
-        Self::start_on(&Database::Memory, admin_token).await
+        Setup { admin_token, ..Setup::default() }.start().await
     }
 
     async fn start_on(database: &Database, admin_token: Option<&str>) -> Self {
-        let now = Arc::new(AtomicI64::new(START));
-        let settings = Settings {
-            issuer: IssuerUrl::parse("https://id.example.com").unwrap(),
-            audiences: vec!["demo".to_owned()],
-            access_ttl: 900,
-            refresh_ttl: 86_400,
-            admin_token: admin_token.map(|token| ApiSecret::new("admin token", token).unwrap()),
-            service_access: ServiceAccess::Open,
-            password_cost: Cost::TEST,
-        };
-        let clock = Clock::Manual(Arc::clone(&now));
-        let identity = Identity::open(database, settings, clock).await.unwrap();
-        seeding::apply(&identity, SEED).await.unwrap();
+        Setup { database: database.clone(), admin_token, ..Setup::default() }.start().await
+    }
 
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Self {
-            address: listener.local_addr().unwrap(),
-            serving: tokio::spawn(serve(listener, Arc::clone(&identity))),
-            identity,
-            now,
-            client: Client::builder(TokioExecutor::new()).build_http(),
-        }
+    /// A service with a seed of its own.
+    async fn seeded(seed: &Value) -> Self {
+        Setup { seed: seed.to_string(), ..Setup::default() }.start().await
     }
 
     fn advance(&self, seconds: i64) {
@@ -133,6 +173,17 @@ impl Service {
 
     async fn refresh(&self, refresh_token: &str) -> Answer {
         self.post("/v1/token").json(&json!({"refresh_token": refresh_token})).send().await
+    }
+
+    async fn token(&self, body: &Value) -> Answer {
+        self.post("/v1/token").json(body).send().await
+    }
+
+    /// What is published in the feed.
+    async fn revoked(&self) -> Vec<(String, String)> {
+        let feed = self.get("/v1/revocations").send().await.json();
+        let entries = feed["entries"].as_array().unwrap();
+        entries.iter().map(|entry| (entry["type"].as_str().unwrap().to_owned(), entry["id"].as_str().unwrap().to_owned())).collect()
     }
 
     /// The status of a request that any good token may make.
@@ -220,6 +271,17 @@ impl Grant {
         let text = |name: &str| body[name].as_str().unwrap().to_owned();
         Self { access: text("access_token"), refresh: text("refresh_token"), session: text("session_id") }
     }
+}
+
+/// The members of a token's header (0) or claims (1).
+fn part(token: &str, index: usize) -> Value {
+    let part = token.split('.').nth(index).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+}
+
+/// A user of a seed whom [`Service::login`] can log in.
+fn user(id: &str, memberships: Value) -> Value {
+    json!({"id": id, "email": format!("{id}@example.com"), "password": format!("{id}-pw"), "memberships": memberships})
 }
 
 #[tokio::test]

@@ -5,12 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{Grant, START, Service};
-
-fn part(token: &str, index: usize) -> Value {
-    let part = token.split('.').nth(index).unwrap();
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
-}
+use super::{Grant, START, Service, part};
 
 #[tokio::test]
 async fn login_issues_a_token_with_every_claim() {

@@ -3,7 +3,7 @@
 use http::{StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{Grant, START, Service};
+use super::{Grant, START, Service, user};
 
 async fn list(service: &Service, grant: &Grant, query: &str) -> Vec<Value> {
     let answer = service.get(&format!("/v1/sessions{query}")).bearer(&grant.access).send().await;
@@ -163,4 +163,63 @@ async fn nothing_crosses_tenants() {
     // An admin elsewhere is no admin here.
     let denied = service.get("/v1/sessions?user=eve").bearer(&alice_in_globex.access).send().await;
     denied.expect_error(403, "access_denied");
+}
+
+#[tokio::test]
+async fn oldest_session_ends_when_there_are_too_many() {
+    let member = json!([{"tenant": "acme"}, {"tenant": "globex"}]);
+    let service = Service::seeded(&json!({
+        "max_sessions": 2,
+        "tenants": [{"id": "acme", "name": "Acme"}, {"id": "globex", "name": "Globex"}],
+        "users": [user("bob", member.clone()), user("carol", member)],
+    }))
+    .await;
+    let elsewhere = service.login("bob", Some("globex")).await;
+    let other = service.login("carol", Some("acme")).await;
+    let first = service.login("bob", Some("acme")).await;
+    let second = service.login("bob", Some("acme")).await;
+    assert!(service.revoked().await.is_empty());
+    // One that has ended does not count.
+    assert_eq!(end(&service, &second, &second.session).await, StatusCode::NO_CONTENT);
+    let third = service.login("bob", Some("acme")).await;
+    assert_eq!(service.try_token(&first.access).await, StatusCode::OK);
+
+    let fourth = service.login("bob", Some("acme")).await;
+    service.refresh(&first.refresh).await.expect_error(401, "invalid_grant");
+    let entry = |grant: &Grant| ("sid".to_owned(), grant.session.clone());
+    assert_eq!(service.revoked().await, [entry(&second), entry(&first)]);
+    assert_eq!(service.try_token(&first.access).await, StatusCode::UNAUTHORIZED);
+    for open in [&third, &fourth, &elsewhere, &other] {
+        assert_eq!(service.try_token(&open.access).await, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn refused_logins_end_no_session() {
+    let service = Service::seeded(&json!({"max_sessions": 1, "users": [user("root", json!([{"tenant": null}]))]})).await;
+    let open = service.login("root", None).await;
+    service.try_login("root", Some("acme")).await.expect_error(403, "access_denied");
+    let wrong = json!({"email": "root@example.com", "password": "wrong"});
+    service.post("/v1/login").json(&wrong).send().await.expect_error(401, "invalid_grant");
+    assert_eq!(service.try_token(&open.access).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn seed_says_which_roles_are_admins() {
+    let service = Service::seeded(&json!({
+        "admin_roles": ["HR", "OWNER"],
+        "tenants": [{"id": "acme", "name": "Acme"}],
+        "users": [
+            user("alice", json!([{"tenant": "acme", "roles": ["OWNER"]}])),
+            user("bob", json!([{"tenant": "acme", "roles": ["admin", {"role": "HR", "department": "d1"}]}])),
+        ],
+    }))
+    .await;
+    let alice = service.login("alice", Some("acme")).await;
+    let bob = service.login("bob", Some("acme")).await;
+    assert_eq!(list(&service, &alice, "?user=bob").await.len(), 1);
+    // Neither a role that is none of them, nor one of them within a boundary.
+    service.get("/v1/sessions?user=alice").bearer(&bob.access).send().await.expect_error(403, "access_denied");
+    assert_eq!(end(&service, &bob, &alice.session).await, StatusCode::NOT_FOUND);
+    assert_eq!(end(&service, &alice, &bob.session).await, StatusCode::NO_CONTENT);
 }

@@ -3,6 +3,7 @@
 //! Every method is one transaction on a blocking thread. Whatever adds to the revocation feed announces its new position
 //! after the commit, on the same thread: a request that was given up half-way cannot lose the announcement.
 
+mod acting;
 mod clients;
 mod directory;
 mod revocations;
@@ -24,11 +25,12 @@ use tokio::sync::watch;
 
 use super::clock::UnixTime;
 
+pub use self::acting::{ActingFor, Acts};
 pub use self::clients::NewClient;
 pub use self::directory::{Entitlements, Membership, NewMembership, NewTenant, NewUser, TenantCreation};
 pub use self::revocations::{Cursor, FeedPage, RevocationType, TokenIds};
 pub use self::seed::{Additions, SeedConflict};
-pub use self::sessions::{ActingFor, Acts, NewSession, Opened, Refreshed, Session};
+pub use self::sessions::{NewSession, Opened, Refreshed, Session};
 pub use self::signing_keys::{KeyRemoval, StoredKey};
 
 /// How long after the last token of a revoked thing has expired its revocation is still published, in seconds: room for

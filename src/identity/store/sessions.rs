@@ -96,31 +96,6 @@ pub enum Refreshed {
     Invalid,
 }
 
-/// A user who wants a token for another.
-#[derive(Clone, Debug)]
-pub struct ActingFor {
-    /// The actor's session.
-    pub session: String,
-    /// Who is acted for.
-    pub subject: String,
-    /// In which tenant; `None` for the platform.
-    pub tenant: Option<String>,
-    /// When that token expires, at the latest.
-    pub until: UnixTime,
-}
-
-/// Whether a user may act for another.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Acts {
-    /// A token may be issued: what the subject may do there.
-    For(Membership),
-    /// The subject has no membership there.
-    NoMembership,
-    /// The actor's session has ended, or a live revocation covers every token of the actor's or the subject's that could be
-    /// issued now.
-    Revoked,
-}
-
 const COLUMNS: &str = "id, user_id, tenant_id, device, ip, user_agent, created_at, last_active, revoked_at IS NOT NULL, amr, access_ttl";
 
 fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
@@ -254,30 +229,6 @@ impl Store {
         .await
     }
 
-    /// Lets a session's user act for another, and remembers until when.
-    ///
-    /// # Errors
-    /// When SQLite refuses.
-    pub async fn act_for(&self, acting: ActingFor, now: UnixTime) -> Result<Acts> {
-        self.write(move |tx, _| {
-            let ActingFor { session, subject, tenant, until } = acting;
-            let Some(session) = find(tx, &session)?.filter(|session| !session.revoked) else {
-                return Ok(Acts::Revoked);
-            };
-            let Some(membership) = membership(tx, &subject, tenant.as_deref())? else {
-                return Ok(Acts::NoMembership);
-            };
-            for holder in [holder(&session), Holder { sub: &subject, client: None, tenant: tenant.as_deref() }] {
-                if covers_new_tokens(tx, &holder, now)? {
-                    return Ok(Acts::Revoked);
-                }
-            }
-            tx.execute("UPDATE sessions SET acted_until = max(coalesce(acted_until, ?2), ?2) WHERE id = ?1", params![session.id, until])?;
-            Ok(Acts::For(membership))
-        })
-        .await
-    }
-
     /// The sessions of `user` in `tenant` (`None`: the platform), newest first, ended ones included until they would have
     /// expired.
     ///
@@ -317,12 +268,13 @@ impl Store {
     }
 }
 
-fn find(tx: &Transaction<'_>, id: &str) -> Result<Option<Session>> {
+/// The session of this identifier.
+pub fn find(tx: &Transaction<'_>, id: &str) -> Result<Option<Session>> {
     query_optional(tx, &format!("SELECT {COLUMNS} FROM sessions WHERE id = ?1"), [id], session)
 }
 
 /// Whose tokens a session's are, as far as they do not act for another.
-fn holder(session: &Session) -> Holder<'_> {
+pub fn holder(session: &Session) -> Holder<'_> {
     Holder { sub: &session.user, client: None, tenant: session.tenant.as_deref() }
 }
 

@@ -21,7 +21,10 @@ use crate::pdp::tenant::Realm;
 /// Requirements that no token of any issuer could ever meet are mistakes, not policies.
 pub(super) fn check_satisfiable(routes: &[RouteSchema], issuers: &[IssuerSchema], problems: &mut Problems) {
     let says = |claim: fn(&IssuerSchema) -> bool| issuers.is_empty() || issuers.iter().any(claim);
-    let grants = says(|issuer| issuer.claims.permissions.is_some() || issuer.claims.roles.is_some());
+    let grants = says(|issuer| {
+        let claims = &issuer.claims;
+        claims.permissions.is_some() || claims.roles.is_some() || claims.role.is_some()
+    });
     let tenants = says(|issuer| issuer.claims.tenant.is_some());
     let realms = says(|issuer| issuer.claims.realm.is_some());
     let services = says(|issuer| issuer.claims.services.is_some());

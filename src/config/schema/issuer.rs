@@ -269,6 +269,7 @@ fn claims(node: &Node<'_>, problems: &mut Problems) -> Option<ClaimNames> {
         tenant: path("tenant"),
         permissions: path("permissions"),
         roles: path("roles"),
+        role: path("role"),
         session: path("session").or_else(|| default_claims().session),
         realm: path("realm"),
         services: path("services"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::jws::JoseHeader;
-use super::profile::{AcceptedTypes, ClaimPath, IssuerPolicy};
+use super::profile::{AcceptedTypes, ClaimNames, ClaimPath, IssuerPolicy};
 use crate::pdp::attribute::{Attributes, is_safe_value};
 use crate::pdp::decision::Reason;
 use crate::pdp::json::{Json, Object};
@@ -93,7 +93,7 @@ impl Claims {
             return Err(Reason::SenderConstrained);
         }
         let names = &policy.claims;
-        let roles = assignments(find(names.roles.as_ref(), payload))?;
+        let roles = roles(names, payload)?;
         let attributes = attributes(&names.attributes, payload)?;
         let claims = Self {
             issuer: Arc::clone(&policy.name),
@@ -297,16 +297,24 @@ fn ids(claim: Option<&Json>) -> Result<Vec<Box<str>>, Reason> {
     strings(claim)?.into_iter().map(|text| if is_safe_value(text) { Ok(text.into()) } else { Err(Reason::ClaimsInvalid) }).collect()
 }
 
-/// Role names, or objects of a role's name and its boundary: `{ "role": "sales", "department": "d1" }`.
-fn assignments(claim: Option<&Json>) -> Result<Vec<RoleAssignment>, Reason> {
-    let items = match claim {
-        None => return Ok(Vec::new()),
-        Some(Json::Array(items)) if items.len() <= MAX_ITEMS => items,
+/// Those of the list, and the one that stands alone.
+fn roles(names: &ClaimNames, claims: &Object) -> Result<Vec<RoleAssignment>, Reason> {
+    let mut roles = match find(names.roles.as_ref(), claims) {
+        None => Vec::new(),
+        Some(Json::Array(items)) if items.len() <= MAX_ITEMS => items.iter().map(assignment).collect::<Result<_, _>>()?,
         Some(_) => return Err(Reason::ClaimsInvalid),
     };
+    if let Some(role) = find(names.role.as_ref(), claims) {
+        roles.push(assignment(role)?);
+    }
+    Ok(roles)
+}
+
+/// A role's name, or an object of it and its boundary: `{ "role": "sales", "department": "d1" }`.
+fn assignment(item: &Json) -> Result<RoleAssignment, Reason> {
     // In the header for the service behind, `;` begins a boundary.
     let safe = |text: &str| is_safe_value(text) && !text.contains(';');
-    let assignment = |item: &Json| match item {
+    match item {
         Json::String(role) if safe(role) => Ok(RoleAssignment { role: role.clone(), boundary: Attributes::default() }),
         Json::Object(assignment) => {
             let mut boundary = Attributes::default();
@@ -321,8 +329,7 @@ fn assignments(claim: Option<&Json>) -> Result<Vec<RoleAssignment>, Reason> {
             Ok(RoleAssignment { role, boundary })
         }
         _ => Err(Reason::ClaimsInvalid),
-    };
-    items.iter().map(assignment).collect()
+    }
 }
 
 /// RFC 9651 section 3.1.2: parameters behind the name.
@@ -356,7 +363,7 @@ fn actor(claim: &Json, policy: &IssuerPolicy, before: usize) -> Result<Actor, Re
     }
     Ok(Actor {
         subject: id(claim.get("sub"))?.ok_or(Reason::ClaimsInvalid)?,
-        roles: assignments(find(policy.claims.roles.as_ref(), claim))?,
+        roles: roles(&policy.claims, claim)?,
     })
 }
 

@@ -80,6 +80,8 @@ pub struct ClaimNames {
     pub permissions: Option<ClaimPath>,
     /// The roles of its subject.
     pub roles: Option<ClaimPath>,
+    /// One role of its subject, which is no list.
+    pub role: Option<ClaimPath>,
     /// The session that it belongs to.
     pub session: Option<ClaimPath>,
     /// `system` or `tenant`.

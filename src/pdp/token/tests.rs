@@ -62,6 +62,7 @@ fn policy() -> IssuerPolicy {
             tenant: at("tenant_id"),
             permissions: at("permissions"),
             roles: at("roles"),
+            role: None,
             session: at("sid"),
             realm: at("scope"),
             services: at("services"),

@@ -9,15 +9,17 @@ use crate::telemetry::log::LogFormat;
 
 mod check;
 mod run;
+mod test;
 
 const EXAMPLES: &str = "\
 Examples:
   portcullis check portcullis.yaml               is this configuration good? all problems at once
+  portcullis test tests.yaml                     does it decide as these cases say?
   portcullis run --config portcullis.yaml        answer Envoy's checks until SIGTERM
   portcullis run --config /etc/portcullis        a folder: all its *.yaml files count as one
   kill -HUP $(pidof portcullis)                  look at the configuration now (it is watched anyway)
 
-Exit status: 0 fine, 1 the configuration or the environment is not, 2 the command line is not.";
+Exit status: 0 fine, 1 the configuration, a case or the environment is not, 2 the command line is not.";
 
 /// A sidecar authorization proxy: beside Envoy, it decides which requests may pass.
 #[derive(Debug, Parser)]
@@ -50,6 +52,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Decide the cases of test files and say which of them do not come out as they should.
+    #[command(after_help = test::EXAMPLES)]
+    Test(test::Options),
     /// Print a completion script for a shell, such as: portcullis completions bash > /etc/bash_completion.d/portcullis
     Completions {
         /// The shell.
@@ -63,6 +68,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run { config, log_format, log } => run::run(config, log_format, &log),
         Command::Check { config, json } => check::check(&config, json),
+        Command::Test(options) => test::test(&options),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "portcullis", &mut std::io::stdout());
             ExitCode::SUCCESS

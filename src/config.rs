@@ -16,6 +16,7 @@ pub use problem::{Location, Problem, Problems};
 pub use schema::{
     DirectorySource, GrpcAddress, JwksLocation, JwksSource, Listen, RevocationSource, Source, SourceFeed, TenantRoleFeed, TenantRoleSource,
 };
+pub(crate) use yaml::{list, load, nearest};
 
 /// One file of configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,12 +8,14 @@
 
 use serde_json::{Map, Value};
 
-use crate::pdp::time::UnixTime;
-
 pub mod case;
+pub mod configuration;
+pub mod coverage;
+mod expectation;
 mod facts;
 pub mod keys;
 mod reader;
+pub mod report;
 mod request;
 pub mod run;
 pub mod template;
@@ -21,11 +23,6 @@ pub mod token;
 
 /// The time at which cases take place unless they say otherwise, in seconds since the epoch: 2027-01-15T08:00:00Z, a Friday.
 pub const NOW_SECONDS: i64 = 1_800_000_000;
-
-/// So many milliseconds after the usual time.
-fn at(millis: i64) -> UnixTime {
-    UnixTime::from_millis((NOW_SECONDS * 1000).saturating_add(millis))
-}
 
 /// The members of a JSON object; what is none has none.
 fn object(value: Value) -> Map<String, Value> {

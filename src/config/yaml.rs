@@ -73,7 +73,7 @@ fn too_deep(text: &str) -> Option<saphyr::Marker> {
 }
 
 /// Parses a file into its documents. A syntax error is one problem: what follows it cannot be understood.
-pub(super) fn load<'y>(name: &str, text: &'y str, problems: &mut Problems) -> Option<Vec<MarkedYaml<'y>>> {
+pub(crate) fn load<'y>(name: &str, text: &'y str, problems: &mut Problems) -> Option<Vec<MarkedYaml<'y>>> {
     if let Some(marker) = too_deep(text) {
         let location = Location { file: name.into(), line: marker.line(), column: marker.col() + 1 };
         let message = format!("this is nested deeper than {MAX_DEPTH} levels, which no configuration needs");
@@ -292,8 +292,7 @@ impl<'y> Map<'y> {
     /// Reports the keys that nobody took.
     pub fn finish(self, problems: &mut Problems) {
         for (key, _) in &self.entries {
-            let near = self.known.iter().filter(|known| distance(known, &key.value) <= 2).min_by_key(|known| distance(known, &key.value));
-            let message = match near {
+            let message = match nearest(&key.value, &self.known) {
                 Some(near) => format!("there is no key '{}' here; did you mean '{near}'?", key.value),
                 None => format!("there is no key '{}' here; the keys are {}", key.value, list(&self.known)),
             };
@@ -302,7 +301,12 @@ impl<'y> Map<'y> {
     }
 }
 
-fn list(names: &[&str]) -> String {
+/// The name that was probably meant.
+pub(crate) fn nearest<'n>(written: &str, names: &[&'n str]) -> Option<&'n str> {
+    names.iter().copied().filter(|name| distance(name, written) <= 2).min_by_key(|name| distance(name, written))
+}
+
+pub(crate) fn list(names: &[&str]) -> String {
     names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
 }
 

@@ -103,6 +103,18 @@ impl<P> RouteTable<P> {
         }
         self.any.find(segments).map(|payload| RouteMatch { payload, subdomain: None })
     }
+
+    /// What the table holds for all routes, in no order; a route with several hosts comes once for each.
+    #[must_use]
+    pub fn payloads(&self) -> Vec<&Arc<P>> {
+        let mut pending: Vec<&Node<P>> = self.exact.values().chain(self.suffixes.values()).chain([&self.any]).collect();
+        let mut payloads = Vec::new();
+        while let Some(node) = pending.pop() {
+            payloads.extend(node.rest.iter().chain(&node.leaf));
+            pending.extend(node.statics.values().chain(node.param.as_deref()));
+        }
+        payloads
+    }
 }
 
 impl<P> Node<P> {

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::case::{Keys, Person, RevocationEntry, RevocationState, State, TenantRole};
-use super::{at, keys};
+use super::{keys, object};
 use crate::config::{Configuration, SourceFeed};
 use crate::pdp::permission::{PermissionSet, PermissionSyntax};
-use crate::pdp::revocation::{Revocation, RevocationKind, RevocationList};
+use crate::pdp::revocation::{Revocation, RevocationList};
 use crate::pdp::role::TenantRoles;
 use crate::pdp::target::{Target, TargetFact, TargetKey};
 use crate::pdp::tenant::TenantId;
+use crate::pdp::time::UnixTime;
 use crate::pdp::token::key::KeySet;
 use crate::pdp::token::profile::SourceId;
 use crate::pdp::{Facts, Revocations};
@@ -57,25 +58,24 @@ impl Facts for MemoryFacts {
 }
 
 impl MemoryFacts {
-    /// What the states say, later ones over earlier ones.
-    pub(super) fn new(configuration: &Configuration, states: &[&State]) -> Result<Self, String> {
+    /// What the states say, later ones over earlier ones; their times are relative to `at`, in milliseconds since the epoch.
+    pub(super) fn new(configuration: &Configuration, states: &[&State], at: i64) -> Result<Self, String> {
         let mut facts =
             Self { keys: HashMap::new(), revocations: HashMap::new(), tenant_roles: HashMap::new(), directory: BTreeMap::new() };
         for state in states {
             facts.directory.extend(state.directory.clone());
-        }
-        let named = |state: &&State| -> Vec<String> {
-            state.keys.keys().chain(state.revocations.keys()).chain(state.tenant_roles.keys()).cloned().collect()
-        };
-        for name in states.iter().flat_map(|state| named(state)) {
-            if !configuration.sources.iter().any(|source| *source.issuer == *name) {
-                return Err(format!("the state speaks of the issuer '{name}', which the configuration does not have"));
+            for name in state.keys.keys().chain(state.revocations.keys()).chain(state.tenant_roles.keys()) {
+                if !configuration.snapshot.issuers.iter().any(|issuer| *issuer.name == **name) {
+                    return Err(format!("the state speaks of the issuer '{name}', which the configuration does not have"));
+                }
             }
         }
         for source in &configuration.sources {
             match &source.feed {
                 SourceFeed::Keys(jwks) => {
-                    let usual = Keys::Published(vec![("rsa-a".into(), Map::new())]);
+                    let (name, algorithm) = keys::usual(&jwks.algorithms);
+                    let members = object(json!({ "alg": algorithm }));
+                    let usual = Keys::Published(vec![(name.into(), members)]);
                     match states.iter().rev().find_map(|state| state.keys.get(&*source.issuer)).unwrap_or(&usual) {
                         Keys::Missing => {}
                         Keys::Published(published) => {
@@ -89,7 +89,7 @@ impl MemoryFacts {
                 SourceFeed::Revocations(_) => {
                     let usual = RevocationState::Fresh(Vec::new());
                     let state = states.iter().rev().find_map(|state| state.revocations.get(&*source.issuer)).unwrap_or(&usual);
-                    facts.revocations.insert(source.id, revocations(state)?);
+                    facts.revocations.insert(source.id, revocations(state, at));
                 }
                 SourceFeed::TenantRoles(feed) => {
                     let usual = Some(Vec::new());
@@ -132,18 +132,18 @@ fn tenant_roles(roles: &[TenantRole], syntax: &PermissionSyntax) -> Result<Tenan
     Ok(all)
 }
 
-fn revocations(state: &RevocationState) -> Result<Revocations, String> {
+fn revocations(state: &RevocationState, at: i64) -> Revocations {
     let list = |entries: &[RevocationEntry]| {
         let mut list = RevocationList::default();
         for RevocationEntry { kind, id, before } in entries {
-            let kind = RevocationKind::parse(kind).ok_or_else(|| format!("'{kind}' is no type of revocation"))?;
-            list.insert(Revocation { kind, id: id.as_str().into(), before: before.map(at), expires: None });
+            let before = before.map(|millis| UnixTime::from_millis(at.saturating_add(millis)));
+            list.insert(Revocation { kind: *kind, id: id.as_str().into(), before, expires: None });
         }
-        Ok::<_, String>(Arc::new(list))
+        Arc::new(list)
     };
-    Ok(match state {
+    match state {
         RevocationState::Missing => Revocations::Missing,
-        RevocationState::Stale(entries) => Revocations::Stale(list(entries)?),
-        RevocationState::Fresh(entries) => Revocations::Fresh(list(entries)?),
-    })
+        RevocationState::Stale(entries) => Revocations::Stale(list(entries)),
+        RevocationState::Fresh(entries) => Revocations::Fresh(list(entries)),
+    }
 }

@@ -10,6 +10,8 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
+use crate::pdp::token::algorithm::{Algorithm, KeyFamily};
+
 /// A key with a name, which is also its `kid` unless a JWK set says otherwise.
 pub struct SigningKey {
     /// Its name.
@@ -50,6 +52,20 @@ pub fn named(name: &str) -> Result<&'static SigningKey, String> {
         let names: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
         format!("there is no signing key '{name}'; the keys are {}", names.join(", "))
     })
+}
+
+/// The key that an issuer has unless a case says otherwise, and what it signs with: the first of its algorithms, but RS256 if that
+/// is one of them.
+#[must_use]
+pub fn usual(algorithms: &[Algorithm]) -> (&'static str, &'static str) {
+    let first = if algorithms.contains(&Algorithm::Rs256) { None } else { algorithms.first() };
+    let algorithm = first.copied().unwrap_or(Algorithm::Rs256);
+    let name = match algorithm.family() {
+        KeyFamily::Rsa => "rsa-a",
+        KeyFamily::EcP256 => "ec-a",
+        KeyFamily::Ed25519 => "ed-a",
+    };
+    (name, algorithm.as_str())
 }
 
 /// A JWK set with the keys of these names as they are.

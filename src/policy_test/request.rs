@@ -3,21 +3,31 @@
 use serde_json::json;
 
 use super::case::{BodySpec, Case, CaseToken};
+use super::keys;
 use super::template::{fill, fill_text};
+use super::token::TokenSpec;
 use crate::config::Configuration;
 use crate::pdp::request::RequestBody;
 
 /// Makes the token, with the `iss` and `aud` of its issuer unless it says otherwise.
-fn mint(token: &CaseToken, configuration: &Configuration) -> Result<Vec<u8>, String> {
+fn mint(token: &CaseToken, at: i64, configuration: &Configuration) -> Result<Vec<u8>, String> {
     let mut issuers = configuration.snapshot.issuers.iter();
     let policy = match &token.issuer {
-        Some(name) => issuers.find(|policy| *policy.name == **name).ok_or_else(|| format!("there is no issuer '{name}'"))?,
+        Some(name) => issuers.find(|policy| *policy.name == **name).ok_or_else(|| format!("the configuration has no issuer '{name}'"))?,
         None => match issuers.next() {
             Some(policy) => policy,
             None => return Ok(Vec::new()),
         },
     };
-    let mut spec = token.spec.clone();
+    let mut spec = TokenSpec { now: at, ..token.spec.clone() };
+    match &token.key {
+        Some(name) => spec.key.clone_from(name),
+        None => {
+            let (name, algorithm) = keys::usual(&policy.algorithms);
+            spec.key = name.into();
+            spec.sign.get_or_insert_with(|| algorithm.into());
+        }
+    }
     spec.claims.entry("iss").or_insert_with(|| json!(policy.issuer));
     spec.claims.entry("aud").or_insert_with(|| json!(policy.audiences));
     spec.mint()
@@ -45,7 +55,7 @@ pub(super) struct BuiltRequest {
 
 impl BuiltRequest {
     pub(super) fn new(case: &Case, configuration: &Configuration) -> Result<Self, String> {
-        let token = case.token.as_ref().map_or(Ok(Vec::new()), |token| mint(token, configuration))?;
+        let token = case.token.as_ref().map_or(Ok(Vec::new()), |token| mint(token, case.at, configuration))?;
         let variables: [(&str, &[u8]); 1] = [("token", &token)];
         let mut fields = Vec::new();
         for (name, values) in &case.request.headers {

@@ -1,13 +1,15 @@
-//! Decides cases and compares what comes out with what they say.
+//! Decides cases and says how what came out differs from what they expect.
 
-use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
-use super::at;
 use super::case::{Case, CaseFile, Expected};
+use super::configuration::Configurations;
+use super::expectation::{Difference, Outcome, differences};
 use super::facts::MemoryFacts;
 use super::request::BuiltRequest;
-use crate::config::{Configuration, SourceFile};
-use crate::pdp::decision::{Decision, Effect, Granted, TokenLookup};
+use crate::config::{Configuration, Location};
+use crate::pdp::decision::{Reason, TokenLookup};
 use crate::pdp::obligation::obligations;
 use crate::pdp::request::{AccessRequest, Headers, Peer};
 use crate::pdp::time::UnixTime;
@@ -16,183 +18,180 @@ use crate::pdp::{View, decide};
 
 const CACHE_BYTES: u64 = 1 << 20;
 
-/// The configuration of a file and its variants, compiled.
-struct Configurations {
-    base: Configuration,
-    variants: BTreeMap<String, Configuration>,
+/// What came of a case.
+pub struct CaseReport {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub location: Location,
+    /// Method and path, as the file has them.
+    pub request: String,
+    /// What was decided, at first and in its later steps.
+    pub decided: Vec<Decided>,
+    /// What was not as expected; nothing if it passed.
+    pub failures: Vec<Failure>,
 }
 
-impl Configurations {
-    fn compile(file: &CaseFile) -> Result<Self, String> {
-        let compile = |name: &str, text: &str| {
-            let source = SourceFile { name: name.to_string(), text: text.to_string() };
-            Configuration::compile(&[source]).map_err(|problems| format!("{}: the configuration has problems:\n{problems}", file.name))
-        };
-        let variants = file.variants.iter().map(|(name, text)| Ok((name.clone(), compile(name, text)?))).collect::<Result<_, String>>()?;
-        Ok(Self { base: compile("configuration", &file.configuration)?, variants })
-    }
+/// One decision.
+pub struct Decided {
+    /// The request's method.
+    pub method: String,
+    /// The route that decided.
+    pub route: Option<Arc<str>>,
+    /// Why, and with it the outcome.
+    pub reason: Reason,
+}
 
-    fn get(&self, variant: Option<&str>) -> Result<&Configuration, String> {
-        match variant {
-            None => Ok(&self.base),
-            Some(name) => self.variants.get(name).ok_or_else(|| format!("there is no variant '{name}' of the configuration")),
-        }
+/// One way in which a case failed.
+pub struct Failure {
+    /// The case, or the later step of it.
+    pub location: Location,
+    /// In which of its decisions.
+    pub when: When,
+    /// What was not as expected.
+    pub cause: Cause,
+}
+
+/// The decisions that are made on one request. All of them must be the expected one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Nothing was seen before.
+    First,
+    /// Its repeated headers are joined by commas, as Envoy may do it.
+    Joined,
+    /// The token was seen before.
+    Remembered,
+    /// In a later step.
+    Then,
+}
+
+/// Why a case failed.
+pub enum Cause {
+    /// Something else came out.
+    Differences(Vec<Difference>),
+    /// It could not be run.
+    Error(String),
+}
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::First => "at first",
+            Self::Joined => "with its repeated headers joined",
+            Self::Remembered => "with its token remembered",
+            Self::Then => "then",
+        })
     }
 }
 
-/// What was decided, and what has to be done to the request; copied, so that it outlives the request.
-struct Outcome {
-    decision: Decision,
-    sets: BTreeMap<String, String>,
-    set_twice: bool,
-    removes: Vec<String>,
+/// Runs the cases of a file whose names contain `filter`.
+#[must_use]
+pub fn run(file: &CaseFile, configurations: &Configurations, filter: &str) -> Vec<CaseReport> {
+    file.cases.iter().filter(|case| case.name.contains(filter)).map(|case| Run::new(file, case).report(configurations)).collect()
 }
 
-/// Runs all cases of a file; the answer is a list of failures.
-///
-/// # Errors
-/// When the configuration has problems.
-pub fn run(file: &CaseFile) -> Result<Vec<String>, String> {
-    let configurations = Configurations::compile(file)?;
-    let mut failures = Vec::new();
-    for case in &file.cases {
-        let at = format!("{}:{}: '{}'", file.name, case.line, case.name);
-        match run_case(file, case, &configurations) {
-            Ok(found) => failures.extend(found.iter().map(|failure| format!("{at} {failure}"))),
-            Err(error) => failures.push(format!("{at} could not be run: {error}")),
-        }
-    }
-    Ok(failures)
+/// A case that is being run.
+struct Run<'f> {
+    file: &'f CaseFile,
+    case: &'f Case,
+    decided: Vec<Decided>,
+    failures: Vec<Failure>,
 }
 
-fn run_case(file: &CaseFile, case: &Case, configurations: &Configurations) -> Result<Vec<String>, String> {
-    let configuration = configurations.get(case.variant.as_deref())?;
-    let request = BuiltRequest::new(case, configuration)?;
-    let facts = MemoryFacts::new(configuration, &[&file.state, &case.state])?;
-    let now = at(case.now);
-    let mut failures = Vec::new();
-    let mut judge = |what: &str, expected: &Expected, outcome: &Outcome| {
-        let differences = differences(expected, outcome);
-        if !differences.is_empty() {
-            failures.push(format!("({what}): {}", differences.join("; ")));
-        }
-        differences.is_empty()
-    };
-
-    let tokens = TokenCache::new(CACHE_BYTES);
-    let first = decide_once(configuration, &facts, &tokens, &request, now);
-    // What comes after would only say the same again.
-    if !judge("never seen", &case.expected, &first) {
-        return Ok(failures);
-    }
-    if let Some(joined) = request.joined() {
-        let outcome = decide_once(configuration, &facts, &TokenCache::new(CACHE_BYTES), &joined, now);
-        judge("headers joined", &case.expected, &outcome);
-    }
-    let again = decide_once(configuration, &facts, &tokens, &request, now);
-    judge("seen before", &case.expected, &again);
-    // Nothing is remembered beyond `exp`, not even for the leeway.
-    let in_date = first.decision.principal.as_ref().is_some_and(|principal| principal.token().claims().expires > now);
-    if in_date && again.decision.token_lookup != Some(TokenLookup::Hit) {
-        return Err("its token was not remembered".into());
+impl<'f> Run<'f> {
+    fn new(file: &'f CaseFile, case: &'f Case) -> Self {
+        Self { file, case, decided: Vec::new(), failures: Vec::new() }
     }
 
-    let mut states = vec![&file.state, &case.state];
-    let (mut configuration, mut now) = (configuration, now);
-    for step in &case.then {
-        states.push(&step.state);
-        if let Some(name) = &step.variant {
-            configuration = configurations.get(Some(name))?;
+    fn report(mut self, configurations: &Configurations) -> CaseReport {
+        if let Err(error) = self.decide_all(configurations) {
+            let location = self.case.location.clone();
+            self.failures.push(Failure { location, when: When::First, cause: Cause::Error(error) });
         }
-        now = step.now.map_or(now, at);
-        let facts = MemoryFacts::new(configuration, &states)?;
-        let outcome = decide_once(configuration, &facts, &tokens, &request, now);
-        judge(&format!("then, line {}", step.line), &step.expected, &outcome);
+        CaseReport {
+            name: self.case.name.clone(),
+            location: self.case.location.clone(),
+            request: format!("{} {}", self.case.request.method, self.case.request.target),
+            decided: self.decided,
+            failures: self.failures,
+        }
     }
-    Ok(failures)
+
+    fn decide_all(&mut self, configurations: &Configurations) -> Result<(), String> {
+        let case = self.case;
+        let at = |millis: i64| UnixTime::from_millis(case.at.saturating_add(millis));
+        let mut configuration = configurations.get(case.variant.as_deref())?;
+        let mut states = vec![&self.file.state, &case.state];
+        let mut now = at(case.now);
+        let request = BuiltRequest::new(case, configuration)?;
+        let facts = MemoryFacts::new(configuration, &states, case.at)?;
+
+        let tokens = TokenCache::new(CACHE_BYTES);
+        let first = decide_once(configuration, &facts, &tokens, &request, now);
+        self.decided.push(Decided::new(&request, &first));
+        // What comes after would only say the same again.
+        if !self.judge(When::First, &case.location, configuration, &case.expected, &first) {
+            return Ok(());
+        }
+        if let Some(joined) = request.joined() {
+            let outcome = decide_once(configuration, &facts, &TokenCache::new(CACHE_BYTES), &joined, now);
+            self.judge(When::Joined, &case.location, configuration, &case.expected, &outcome);
+        }
+        let again = decide_once(configuration, &facts, &tokens, &request, now);
+        self.judge(When::Remembered, &case.location, configuration, &case.expected, &again);
+        // Nothing is remembered beyond `exp`, not even for the leeway.
+        let in_date = first.decision.principal.as_ref().is_some_and(|principal| principal.token().claims().expires > now);
+        if in_date && again.decision.token_lookup != Some(TokenLookup::Hit) {
+            return Err("its token was not remembered".into());
+        }
+
+        for step in &case.then {
+            states.push(&step.state);
+            if let Some(name) = &step.variant {
+                configuration = configurations.get(Some(name))?;
+            }
+            now = step.now.map_or(now, at);
+            let facts = MemoryFacts::new(configuration, &states, case.at)?;
+            let outcome = decide_once(configuration, &facts, &tokens, &request, now);
+            self.decided.push(Decided::new(&request, &outcome));
+            self.judge(When::Then, &step.location, configuration, &step.expected, &outcome);
+        }
+        Ok(())
+    }
+
+    /// Notes how an outcome differs; the answer is whether it does not.
+    fn judge(&mut self, when: When, location: &Location, policy: &Configuration, expected: &Expected, outcome: &Outcome) -> bool {
+        let differences = differences(expected, outcome, &policy.snapshot);
+        let as_expected = differences.is_empty();
+        if !as_expected {
+            self.failures.push(Failure { location: location.clone(), when, cause: Cause::Differences(differences) });
+        }
+        as_expected
+    }
+}
+
+impl Decided {
+    fn new(request: &BuiltRequest, outcome: &Outcome) -> Self {
+        Self { method: request.method.clone(), route: outcome.decision.route.clone(), reason: outcome.decision.reason }
+    }
 }
 
 fn decide_once(configuration: &Configuration, facts: &MemoryFacts, tokens: &TokenCache, request: &BuiltRequest, now: UnixTime) -> Outcome {
-    let headers = || {
-        let mut headers = Headers::default();
-        for (name, value) in &request.fields {
-            headers.push(name, value);
-        }
-        headers
+    let mut sent = Headers::default();
+    for (name, value) in &request.fields {
+        sent.push(name, value);
+    }
+    let asked = AccessRequest {
+        method: &request.method,
+        target: &request.target,
+        authority: &request.host,
+        headers: sent.clone(),
+        peer: Peer { address: &request.peer, principal: &request.principal },
+        body: request.body(),
     };
-    let decision = {
-        let headers = headers();
-        let request = AccessRequest {
-            method: &request.method,
-            target: &request.target,
-            authority: &request.host,
-            headers,
-            peer: Peer { address: &request.peer, principal: &request.principal },
-            body: request.body(),
-        };
-        decide(&View { snapshot: &configuration.snapshot, facts, tokens }, &request, now)
-    };
-    let (sets, set_twice, removes) = {
-        let sent = headers();
-        let duties = obligations(&configuration.snapshot.identity_headers, &decision, &sent, None);
-        let sets: BTreeMap<String, String> = duties.set.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        let set_twice = sets.len() < duties.set.len();
-        (sets, set_twice, duties.remove.iter().map(|name| name.to_string()).collect())
-    };
-    Outcome { decision, sets, set_twice, removes }
-}
-
-fn differences(expected: &Expected, outcome: &Outcome) -> Vec<String> {
-    let decision = &outcome.decision;
-    let mut differences = Vec::new();
-    if decision.reason != expected.reason {
-        let show = |effect: Effect, code| format!("{} {code}", effect.as_str());
-        differences.push(format!(
-            "expected {}, got {}",
-            show(expected.reason.effect(), expected.reason.code()),
-            show(decision.effect(), decision.reason.code())
-        ));
-    }
-    let mut compare = |what: &str, expected: &dyn std::fmt::Debug, got: &dyn std::fmt::Debug| {
-        let (expected, got) = (format!("{expected:?}"), format!("{got:?}"));
-        if expected != got {
-            differences.push(format!("expected {what} {expected}, got {got}"));
-        }
-    };
-    compare("route", &expected.route.as_deref(), &decision.route.as_deref());
-    compare("crossed_tenants", &expected.crossed_tenants, &decision.crossed_tenants);
-    compare("used_stale_revocations", &expected.used_stale_revocations, &decision.used_stale_revocations);
-    if let Some(unknown) = expected.unknown_roles {
-        compare("unknown_roles", &unknown, &decision.unknown_roles);
-    }
-    if let Some(odd) = expected.odd_permissions {
-        let got = decision.principal.as_ref().map(|principal| principal.token().claims().odd_permissions);
-        compare("odd_permissions", &Some(odd), &got);
-    }
-    if let Some(key_id) = &expected.unknown_key {
-        compare("unknown_key", &Some(key_id.as_str()), &decision.unknown_key.as_ref().map(|key| &*key.key_id));
-    }
-    if let Some(answer) = &expected.answer {
-        let shown = |granted: &Granted| {
-            let scope = granted.scope.iter().map(|scope| format!(" {scope}"));
-            let boundary = granted.boundary.iter().map(|(name, value)| format!(" {name}={value}"));
-            std::iter::once(granted.permission.to_string()).chain(scope).chain(boundary).collect::<String>()
-        };
-        let got: Option<Vec<String>> = decision.answer.as_ref().map(|granted| granted.iter().map(shown).collect());
-        compare("answer", &Some(answer), &got.as_ref());
-    }
-    if let Some(sets) = &expected.sets {
-        compare("headers set", sets, &outcome.sets);
-    }
-    let removed = |name: &str| outcome.removes.iter().any(|other| other.eq_ignore_ascii_case(name));
-    // A PEP that sets first and removes later, without looking at case, would undo what was set.
-    let undone: Vec<&String> =
-        outcome.sets.keys().filter(|name| outcome.removes.iter().any(|other| other.eq_ignore_ascii_case(name))).collect();
-    compare("headers both set and removed", &Vec::<&String>::new(), &undone);
-    compare("a header set twice", &false, &outcome.set_twice);
-    let left: Vec<&String> = expected.removes.iter().filter(|name| !removed(name)).collect();
-    compare("headers left that should be removed", &Vec::<&String>::new(), &left);
-    let touched: Vec<&String> = expected.keeps.iter().filter(|name| removed(name) || outcome.sets.contains_key(*name)).collect();
-    compare("headers touched that should be kept", &Vec::<&String>::new(), &touched);
-    differences
+    let decision = decide(&View { snapshot: &configuration.snapshot, facts, tokens }, &asked, now);
+    let duties = obligations(&configuration.snapshot.identity_headers, &decision, &sent, None);
+    let sets = duties.set.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    let removes = duties.remove.iter().map(|name| name.to_string()).collect();
+    Outcome { decision, sets, removes }
 }

@@ -13,6 +13,8 @@ use super::{NOW_SECONDS, keys, object};
 pub struct TokenSpec {
     /// The signing key's name.
     pub key: String,
+    /// When it is now, in milliseconds since the epoch.
+    pub now: i64,
     /// How it is really signed, whatever the header says: an `alg`, `none`, or `hs256:pem`, `hs256:der`, `hs256:n` with the public
     /// key as the secret. `None`: as the key does by default.
     pub sign: Option<String>,
@@ -62,6 +64,7 @@ impl Default for TokenSpec {
     fn default() -> Self {
         Self {
             key: "rsa-a".into(),
+            now: NOW_SECONDS * 1000,
             sign: None,
             header: Map::new(),
             without_header: Vec::new(),
@@ -96,11 +99,11 @@ impl TokenSpec {
         let algorithm = if sign.starts_with("hs256:") { "HS256" } else { sign };
 
         let mut header = object(json!({ "alg": algorithm, "kid": key.name, "typ": "at+jwt" }));
-        merge(&mut header, &self.header, &self.without_header)?;
+        merge(&mut header, &self.header, &self.without_header, self.now)?;
         let header = raw(self.raw_header.as_deref(), "header", &Value::Object(header))?;
 
-        let mut claims = usual_claims();
-        merge(&mut claims, &self.claims, &self.without)?;
+        let mut claims = usual_claims(self.now);
+        merge(&mut claims, &self.claims, &self.without, self.now)?;
         let payload = raw(self.raw_payload.as_deref(), "payload", &Value::Object(claims.clone()))?;
 
         let header = segment(header, self.loose_bits.as_deref() == Some("header"), self.header_segment.as_deref())?;
@@ -121,7 +124,7 @@ impl TokenSpec {
         }
 
         if !self.forged.is_empty() {
-            merge(&mut claims, &self.forged, &[])?;
+            merge(&mut claims, &self.forged, &[], self.now)?;
             payload = URL_SAFE_NO_PAD.encode(Value::Object(claims).to_string()).into_bytes();
         }
         let parts: [(&str, &[u8]); 3] = [("header", &header), ("payload", &payload), ("signature", &signature)];
@@ -130,19 +133,19 @@ impl TokenSpec {
 }
 
 /// The claims of a token that is in date.
-fn usual_claims() -> Map<String, Value> {
+fn usual_claims(now: i64) -> Map<String, Value> {
     object(json!({
-        "sub": "alice", "iat": NOW_SECONDS - 60, "exp": NOW_SECONDS + 300, "jti": "token-1", "sid": "session-1",
+        "sub": "alice", "iat": seconds(now.saturating_sub(60_000)), "exp": seconds(now.saturating_add(300_000)), "jti": "token-1", "sid": "session-1",
     }))
 }
 
-fn merge(target: &mut Map<String, Value>, over: &Map<String, Value>, without: &[String]) -> Result<(), String> {
+fn merge(target: &mut Map<String, Value>, over: &Map<String, Value>, without: &[String], now: i64) -> Result<(), String> {
     for (name, value) in over {
         let mut value = filled(value)?;
         if matches!(&**name, "exp" | "nbf" | "iat" | "auth_time")
             && let Some(millis) = value.as_str().and_then(relative_millis)
         {
-            value = seconds((NOW_SECONDS * 1000).saturating_add(millis));
+            value = seconds(now.saturating_add(millis));
         }
         target.insert(name.clone(), value);
     }

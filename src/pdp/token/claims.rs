@@ -361,10 +361,7 @@ fn actor(claim: &Json, policy: &IssuerPolicy, before: usize) -> Result<Actor, Re
         }
         actor(earlier, policy, before + 1)?;
     }
-    Ok(Actor {
-        subject: id(claim.get("sub"))?.ok_or(Reason::ClaimsInvalid)?,
-        roles: roles(&policy.claims, claim)?,
-    })
+    Ok(Actor { subject: id(claim.get("sub"))?.ok_or(Reason::ClaimsInvalid)?, roles: roles(&policy.claims, claim)? })
 }
 
 fn tenant(claim: Option<&Json>) -> Result<Option<TenantId>, Reason> {

@@ -92,7 +92,7 @@ def paid_for(walk: Walk) -> None:
     walk.table.section("What a workspace has not paid for is dropped at the edge")
     alice = walk.log_in("alice", "acme")["access_token"]
     erin = walk.log_in("erin", "globex")["access_token"]
-    walk.step("alice may write slots; acme has no chatbot", "PUT", f"{ACME}/chatbot/slots/monday", 403, "service_not_entitled",
+    walk.step("alice may write slots: acme has no chatbot", "PUT", f"{ACME}/chatbot/slots/monday", 403, "service_not_entitled",
               token=alice, check=tells_nothing)
     walk.step("acme has the blog", "GET", f"{ACME}/blog/posts", 200, "allowed", token=alice)
     walk.step("globex has the chatbot", "GET", f"{GLOBEX}/chatbot/slots", 200, "allowed", token=erin)

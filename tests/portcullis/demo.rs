@@ -9,11 +9,21 @@ use crate::harness::process::{Process, programs};
 use crate::harness::turn;
 
 /// The examples that are walked through below.
-const EXAMPLES: [&str; 0] = [];
+const EXAMPLES: [&str; 2] = ["saas", "two-level"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_row_of_the_demo_comes_out_as_expected() {
     walk(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_row_of_the_example_saas_comes_out_as_expected() {
+    walk(&["--example", "saas"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_row_of_the_example_two_level_comes_out_as_expected() {
+    walk(&["--example", "two-level"]).await;
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod decisions;
 mod demo;
 mod documents;
 mod envoy;
+mod examples;
 mod harness;
 mod sidecar;
 mod support;

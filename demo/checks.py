@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Callable, Iterable, Optional
 
 from client import Response
+from es256 import verified_claims
 
 # What is wrong with a response, or None.
 Check = Callable[[Response], Optional[str]]
@@ -27,8 +29,9 @@ def identity_seen(response: Response) -> dict[str, str]:
 
 
 def show_identity(response: Response) -> str:
-    # A session's id is long and says nothing to a reader.
-    pairs = [f"{name}={value}" for name, value in identity_seen(response).items() if name != "x-session-id"]
+    # These are long and say nothing to a reader.
+    left_out = ("x-session-id", "x-portcullis-assertion")
+    pairs = [f"{name}={value}" for name, value in identity_seen(response).items() if name not in left_out]
     return "the service saw " + (" ".join(pairs) if pairs else "no identity headers")
 
 
@@ -70,6 +73,23 @@ def saw_permissions(*expected: str) -> Check:
         if sorted(seen.split(",")) != sorted(expected):
             return f"the service should have seen x-user-permissions with {sorted(expected)}, and saw {seen!r}"
         return None
+
+    return check
+
+
+def saw_assertion(keys: list[dict[str, Any]], **expected: Any) -> Check:
+    """An assertion reached the service, signed with one of these keys, in date, with these claims among others."""
+
+    def check(response: Response) -> Optional[str]:
+        seen = identity_seen(response).get("x-portcullis-assertion", "")
+        try:
+            claims = verified_claims(seen, keys)
+        except (ValueError, KeyError) as error:
+            return f"the service should have seen a good assertion, and saw {seen!r}: {error}"
+        if not claims["iat"] - 1 <= time.time() <= claims["exp"]:
+            return f"the assertion is not in date: {claims}"
+        said = {name: claims.get(name) for name in expected}
+        return None if said == expected else f"expected {expected} in the assertion, got {said}"
 
     return check
 

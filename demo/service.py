@@ -21,7 +21,9 @@ IDENTITY_HEADERS = (
     "x-user-permissions",
     "x-session-id",
     "x-user-scope",
+    "x-user-attributes",
     "x-actor-id",
+    "x-portcullis-assertion",
 )
 MAX_BODY_BYTES = 1 << 20
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from checks import both, saw_identity, saw_no_identity, saw_none_of, saw_permissions, show_identity, tells_nothing
+from checks import (
+    both,
+    identity_seen,
+    saw_assertion,
+    saw_identity,
+    saw_no_identity,
+    saw_none_of,
+    saw_permissions,
+    show_identity,
+    tells_nothing,
+)
 from forge import claims_of, with_claims
 from hints import Hint
 from processes import wait_until
@@ -29,6 +39,7 @@ HINTS = (
 def run(walk: Walk) -> None:
     one_person_many_workspaces(walk)
     exact_permissions(walk)
+    signed_by_the_gateway(walk)
     roles_of_ones_own(walk)
     paid_for(walk)
     services_among_themselves(walk)
@@ -74,6 +85,23 @@ def exact_permissions(walk: Walk) -> None:
     walk.step("erin says so in a header", "PUT", slot, 403, "permission_missing", token=erin, headers=said)
     walk.step("such headers never arrive", "GET", slot, 200, "allowed", token=erin, headers=said,
               check=both(saw_identity(user_id="erin", tenant_id="globex"), saw_none_of(said)))
+
+
+def signed_by_the_gateway(walk: Walk) -> None:
+    walk.table.section("A service can trust the gateway's signature alone")
+    keys = walk.sidecar.request("GET", "/.well-known/jwks.json").json()["keys"]
+    post = f"{ACME}/blog/posts/1"
+    bob, chatbot = walk.log_in("bob", "acme")["access_token"], walk.client_token("chatbot")
+    response = walk.step("what was decided arrives signed", "GET", post, 200, "allowed", token=bob,
+                         check=saw_assertion(keys, aud="app", sub="bob", tenant="acme", method="GET", path=post))
+    assertion = identity_seen(response).get("x-portcullis-assertion", "")
+    walk.step("also for a service's own token", "GET", EXPORT, 200, "allowed", token=chatbot,
+              check=saw_assertion(keys, sub="chatbot", client_id="chatbot", tenant=None, path=EXPORT))
+    kept = [("x-portcullis-assertion", assertion)]
+    walk.step("bob's assertion in another's request", "GET", EXPORT, 200, "allowed", token=chatbot, headers=kept,
+              check=both(saw_assertion(keys, sub="chatbot"), saw_none_of(kept)))
+    walk.step("... in nobody's", "GET", "/health", 200, "public", headers=kept, check=saw_no_identity)
+    walk.step("... or as a token", "GET", post, 401, "issuer_unknown", token=assertion)
 
 
 def roles_of_ones_own(walk: Walk) -> None:

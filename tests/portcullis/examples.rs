@@ -1,6 +1,8 @@
-//! Each example says, sentence by sentence, what it is about and which cases show it. Those cases have to exist.
+//! The examples' policy tests pass, and their pages name tests that exist. (What comes of them behind the real Envoy: `demo`.)
 
 use std::path::{Path, PathBuf};
+
+use crate::harness::process::{command, programs};
 
 /// The folders with examples.
 fn folders() -> Vec<PathBuf> {
@@ -26,6 +28,14 @@ fn exists(name: &str, tests: &str, walk: &str) -> bool {
         Some(row) => walk.contains(&format!("\"{row}\"")),
         None => tests.lines().any(|line| line.strip_prefix("  ").is_some_and(|line| line.starts_with(&format!("{name}:")))),
     }
+}
+
+#[test]
+fn the_policy_tests_of_every_example_pass_and_leave_no_method_out() {
+    let mut portcullis = command(programs::portcullis());
+    let output = portcullis.args(["test", "--strict", "--quiet"]).args(folders()).output().expect("portcullis runs");
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
 }
 
 #[test]

@@ -178,7 +178,7 @@ fn unknown_and_repeated_keys_of_a_case_file_are_errors() {
         ),
         (
             "configuration: ''\ncases:\n  a: { requets: GET /, allow: public, sets: {} }",
-            "x.yaml:3:8: there is no key 'requets' here (did you mean 'request'?); the keys are 'request', 'host'",
+            "x.yaml:3:8: there is no key 'requets' here (did you mean 'request'?); the keys are 'about', 'request', 'host'",
         ),
         (
             "configuration: ''\ncases:\n  a: { request: GET /, token: { claim: {} }, allow: public }",

@@ -9,7 +9,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::pdp::decision::Decision;
 use crate::pdp::obligation::AssertionRule;
@@ -77,7 +77,8 @@ impl Signer {
     ) -> Result<Option<String>, SigningError> {
         let Some(principal) = &decision.principal else { return Ok(None) };
         let claims = principal.token().claims();
-        let mut payload = json!({
+        let mut payload = Map::new();
+        let always = json!({
             "iss": rule.issuer,
             "aud": rule.audience,
             "sub": claims.subject,
@@ -91,9 +92,12 @@ impl Signer {
             // Another request than the one that was judged is not what this is about. The query is not part of what is judged.
             "path": request.target.split('?').next(),
         });
+        if let Value::Object(always) = always {
+            payload.extend(always);
+        }
         let mut add = |name: &str, value: Option<&str>| {
             if let Some(value) = value.filter(|value| !value.is_empty()) {
-                payload[name] = value.into();
+                payload.insert(name.into(), value.into());
             }
         };
         add("sid", claims.session.as_deref());
@@ -102,9 +106,9 @@ impl Signer {
         add("permissions", Some(&claims.permissions_text));
         add("scope", decision.scope.as_deref());
         if let Some(actor) = &claims.actor {
-            payload["act"] = json!({ "sub": actor.subject });
+            payload.insert("act".into(), json!({ "sub": actor.subject }));
         }
-        let input = format!("{}.{}", self.header, URL_SAFE_NO_PAD.encode(payload.to_string()));
+        let input = format!("{}.{}", self.header, URL_SAFE_NO_PAD.encode(Value::Object(payload).to_string()));
         let signature = self.pair.sign(&self.random, input.as_bytes()).map_err(|_| SigningError)?;
         Ok(Some(format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))))
     }

@@ -137,13 +137,15 @@ fn evaluate(view: &View<'_>, request: &AccessRequest<'_>, now: UnixTime, notes: 
     };
     let tenant_roles = issuer.tenant_roles.source.and_then(|source| view.facts.tenant_roles(source));
     let tenant_roles = tenant_roles.as_deref();
-    let evaluation = Evaluation::new(Context { view, request, path: &path, route, principal: &principal, issuer, tenant_roles, now });
+    let evaluation =
+        Evaluation::new(Context { view, request, host: &host, path: &path, route, principal: &principal, issuer, tenant_roles, now });
     notes.unknown_roles = evaluation.unknown_roles();
 
     let permissions = evaluation.check_permissions(&rule.all);
     notes.scope = permissions.map_err(|refusal| note(refusal, notes))?;
     check_surroundings(route, request, now)?;
-    evaluation.check_conditions(&rule.all).map_err(|refusal| note(refusal, notes))?;
+    let scope = evaluation.check_conditions(&rule.all).map_err(|refusal| note(refusal, notes))?;
+    notes.scope = scope.or(notes.scope.take());
     if !rule.any.is_empty() {
         let scope = evaluation.check_any(&rule.any).map_err(|refusal| note(refusal, notes))?;
         notes.scope = scope.or(notes.scope.take());

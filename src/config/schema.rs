@@ -28,7 +28,7 @@ pub(super) use issuer::{ATTRIBUTE_NAMES, is_attribute_name};
 pub use issuer::{JwksLocation, JwksSource, RevocationSource, Source, SourceFeed, TenantRoleFeed};
 pub(super) use permissions::{PermissionSetSchema, PermissionsSchema, RungSchema, SyntaxSchema};
 pub(super) use place::{PlaceSchema, RevealedSchema};
-pub(super) use requirement::{AccessSchema, AnswerSchema, MethodSchema, RequirementSchema, ScopeSchema};
+pub(super) use requirement::{AccessSchema, AnswerSchema, GraphqlSchema, MethodSchema, RequirementSchema, ScopeSchema};
 pub(super) use requirements::{AuthenticationSchema, NetworkSchema, SessionSchema};
 pub(super) use role::{ManagesSchema, RoleSchema};
 pub(super) use route::{RouteSchema, TenantSchema};

@@ -111,19 +111,16 @@ fn passed(decision: &Decision, sent: &Headers<'_>, snapshot: &Snapshot, signed: 
 /// An answer of our own: what the caller may do. Envoy sends it as it would send a refusal, with the status that it has.
 fn answered(decision: &Decision, granted: &[Granted]) -> DeniedHttpResponse {
     let principal = decision.principal.as_ref();
-    let permissions: Vec<serde_json::Value> = granted
-        .iter()
-        .map(|granted| {
-            let mut entry = serde_json::json!({ "permission": &*granted.permission });
-            if let Some(scope) = &granted.scope {
-                entry["scope"] = (**scope).into();
-            }
-            for (name, value) in granted.boundary.iter() {
-                entry["boundary"][name] = value.into();
-            }
-            entry
-        })
-        .collect();
+    let entry = |granted: &Granted| {
+        let boundary: serde_json::Map<_, _> = granted.boundary.iter().map(|(name, value)| (name.to_string(), value.into())).collect();
+        let members = [
+            Some(("permission".to_string(), serde_json::Value::from(&*granted.permission))),
+            granted.scope.as_ref().map(|scope| ("scope".to_string(), (**scope).into())),
+            (!boundary.is_empty()).then(|| ("boundary".to_string(), boundary.into())),
+        ];
+        serde_json::Value::Object(members.into_iter().flatten().collect())
+    };
+    let permissions: Vec<serde_json::Value> = granted.iter().map(entry).collect();
     let body = serde_json::json!({
         "subject": principal.map(|principal| &*principal.token().claims().subject),
         "tenant": principal.and_then(|principal| principal.tenant()).map(|tenant| tenant.as_str()),

@@ -197,6 +197,18 @@ reasons! {
     TargetNotManaged = "target_not_managed", Deny, Forbidden;
     /// It is about somebody else than the caller.
     TargetNotSelf = "target_not_self", Deny, Forbidden;
+    /// The body was not sent along as a whole and as it is.
+    BodyUnavailable = "body_unavailable", Deny, Forbidden;
+    /// The body is not JSON, or not GraphQL, that can be read in one way only.
+    BodyMalformed = "body_malformed", Deny, BadRequest;
+    /// The body has a field that it may not have.
+    BodyFieldNotAllowed = "body_field_not_allowed", Deny, Forbidden;
+    /// A GraphQL request asks for a root field that the route does not list.
+    GraphqlFieldNotListed = "graphql_field_not_listed", Deny, Forbidden;
+    /// A condition does not hold.
+    ConditionNotMet = "condition_not_met", Deny, Forbidden;
+    /// A condition could not be evaluated.
+    ConditionFailed = "condition_failed", Indeterminate, Unavailable;
     /// There is no time or place left to decide in.
     Overloaded = "overloaded", Indeterminate, Unavailable;
     /// Something broke on our side.

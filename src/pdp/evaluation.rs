@@ -1,6 +1,7 @@
 //! Whether somebody, who is known by now, meets what a method requires.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -8,20 +9,28 @@ use smallvec::SmallVec;
 use super::View;
 use super::attribute::{Attributes, is_safe_value};
 use super::decision::{Effect, Granted, Reason};
+use super::json::Json;
 use super::path::NormalizedPath;
 use super::permission::{Permission, PermissionSet};
 use super::policy::RoutePolicy;
 use super::policy::condition::authentication::{AuthenticationEvent, StepUp};
+use super::policy::condition::body::{BodyError, field_text, json_body};
+use super::policy::condition::expression::Expression;
+use super::policy::condition::graphql::{GraphqlRule, root_fields};
 use super::policy::requirement::{Requirement, ScopeRule};
 use super::policy::value::{self, RequestValue, Revealed};
 use super::principal::Principal;
-use super::request::AccessRequest;
+use super::request::{AccessRequest, Host};
 use super::role::{ManageRule, TenantRoles, Within};
 use super::scope::{Holds, Level, RequiredPermission};
 use super::target::{Target, TargetFact, TargetKey};
 use super::time::UnixTime;
 use super::token::claims::Claims;
 use super::token::profile::IssuerPolicy;
+
+mod inputs;
+
+use inputs::ExpressionInputs;
 
 /// Why a requirement is not met.
 #[derive(Debug)]
@@ -65,6 +74,7 @@ impl Holder<'_> {
 
 /// What is at hand when requirements are checked.
 pub(super) struct Context<'a, 'r, 'p> {
+    pub host: &'a Host,
     pub view: &'a View<'a>,
     pub request: &'a AccessRequest<'r>,
     pub path: &'a NormalizedPath<'p>,
@@ -82,13 +92,15 @@ pub(super) struct Evaluation<'a, 'r, 'p> {
     claims: &'a Claims,
     holders: SmallVec<[Holder<'a>; 8]>,
     unknown_roles: usize,
+    /// The body as JSON, once somebody asks for it.
+    body: OnceCell<Result<Json, BodyError>>,
 }
 
 impl<'a, 'r, 'p> Evaluation<'a, 'r, 'p> {
     pub fn new(at: Context<'a, 'r, 'p>) -> Self {
         let claims = at.principal.token().claims();
         let token = Holder { permissions: &claims.permissions, within: None, boundary: None, manages: None };
-        let mut evaluation = Self { claims, holders: SmallVec::from_iter([token]), unknown_roles: 0, at };
+        let mut evaluation = Self { claims, holders: SmallVec::from_iter([token]), unknown_roles: 0, body: OnceCell::new(), at };
         evaluation.add_roles();
         evaluation
     }
@@ -136,15 +148,18 @@ impl<'a, 'r, 'p> Evaluation<'a, 'r, 'p> {
 
     /// All permissions of a requirement; gives the narrowest scope in which one of them was granted.
     pub fn check_permissions(&self, requirement: &Requirement) -> Result<ScopeName, Refusal> {
-        let mut narrowest: Option<&Level> = None;
-        let mut rank = 0;
-        for required in &requirement.permissions {
-            let (place, level) = self.check_permission(required, &requirement.scope)?;
-            if narrowest.is_none() || place > rank {
-                (narrowest, rank) = (Some(level), place);
+        self.narrowest(requirement.permissions.iter(), &requirement.scope)
+    }
+
+    fn narrowest<'q>(&self, all: impl Iterator<Item = &'q RequiredPermission>, rule: &ScopeRule) -> Result<ScopeName, Refusal> {
+        let mut narrowest: Option<(usize, &Level)> = None;
+        for required in all {
+            let found = self.check_permission(required, rule)?;
+            if narrowest.is_none_or(|(place, _)| found.0 > place) {
+                narrowest = Some(found);
             }
         }
-        Ok(narrowest.and_then(|level| level.scope.as_ref()).map(|scope| Arc::clone(&scope.name)))
+        Ok(narrowest.and_then(|(_, level)| level.scope.as_ref()).map(|scope| Arc::clone(&scope.name)))
     }
 
     /// The widest level at which a permission is granted and what the request is about is within its scope, and its number.
@@ -232,11 +247,26 @@ impl<'a, 'r, 'p> Evaluation<'a, 'r, 'p> {
     }
 
     fn value(&self, place: &RequestValue) -> Result<Option<Cow<'_, str>>, Refusal> {
-        Ok(value::find(place, self.at.path, self.at.request))
+        Ok(match place {
+            RequestValue::Body(path) => field_text(self.body()?, path).map(Cow::Borrowed),
+            other => value::find(other, self.at.path, self.at.request),
+        })
     }
 
-    /// Everything of a requirement but its permissions.
-    pub fn check_conditions(&self, requirement: &Requirement) -> Result<(), Refusal> {
+    /// The body as JSON.
+    fn body(&self) -> Result<&Json, Refusal> {
+        let read = || json_body(&self.at.request.headers, self.at.request.body);
+        self.body.get_or_init(read).as_ref().map_err(|error| {
+            let reason = match error {
+                BodyError::Unavailable => Reason::BodyUnavailable,
+                BodyError::Malformed => Reason::BodyMalformed,
+            };
+            reason.into()
+        })
+    }
+
+    /// Everything of a requirement but its permissions; gives the narrowest scope if those of a GraphQL request were looked at.
+    pub fn check_conditions(&self, requirement: &Requirement) -> Result<ScopeName, Refusal> {
         let event = AuthenticationEvent {
             methods: &self.claims.authentication_methods,
             class: self.claims.authentication_class.as_deref(),
@@ -256,7 +286,37 @@ impl<'a, 'r, 'p> Evaluation<'a, 'r, 'p> {
         for target in &requirement.manages {
             self.check_manages(*target)?;
         }
-        Ok(())
+        for fields in &requirement.body {
+            if !fields.admits(self.body()?) {
+                return Err(Reason::BodyFieldNotAllowed.into());
+            }
+        }
+        let scope = match &requirement.graphql {
+            Some(rule) => self.check_graphql(rule, &requirement.scope)?,
+            None => None,
+        };
+        requirement.conditions.iter().try_for_each(|condition| self.check_expression(condition))?;
+        Ok(scope)
+    }
+
+    /// The permissions of all root fields that a GraphQL request asks for; gives the narrowest scope.
+    fn check_graphql(&self, rule: &GraphqlRule<RequiredPermission>, scope: &ScopeRule) -> Result<ScopeName, Refusal> {
+        let query_string = self.at.path.query();
+        let fields = root_fields(self.body()?, query_string).map_err(|_| Reason::BodyMalformed)?;
+        let required = rule.required(&fields).map_err(|_| Reason::GraphqlFieldNotListed)?;
+        self.narrowest(required, scope)
+    }
+
+    /// An expression that cannot be evaluated is neither true nor false.
+    fn check_expression(&self, expression: &Expression) -> Result<(), Refusal> {
+        let targets = expression.targets().iter().map(|number| Ok((*number, self.target(*number)?)));
+        let targets = targets.collect::<Result<Vec<_>, Refusal>>()?;
+        let body = if expression.reads_body() { Some(self.body()?) } else { None };
+        match expression.holds(&ExpressionInputs { evaluation: self, targets, body }) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Reason::ConditionNotMet.into()),
+            Err(_) => Err(Reason::ConditionFailed.into()),
+        }
     }
 
     /// One of several requirements. Of those that fail, what could not be decided comes first, then what the client can mend, then the
@@ -264,7 +324,7 @@ impl<'a, 'r, 'p> Evaluation<'a, 'r, 'p> {
     pub fn check_any(&self, alternatives: &[Requirement]) -> Result<ScopeName, Refusal> {
         let mut refusals = Vec::new();
         for requirement in alternatives {
-            let met = self.check_permissions(requirement).and_then(|scope| self.check_conditions(requirement).map(|()| scope));
+            let met = self.check_permissions(requirement).and_then(|scope| Ok(self.check_conditions(requirement)?.or(scope)));
             match met {
                 Ok(scope) => return Ok(scope),
                 Err(refusal) => refusals.push(refusal),

@@ -39,6 +39,8 @@ pub struct RoutePolicy {
     pub schedules: Vec<ScheduleRule>,
     /// Which workloads of the mesh may ask: likewise.
     pub callers: Vec<CallerRule>,
+    /// The parameters of its path, each one segment, and where they stand.
+    pub parameters: Vec<(Box<str>, usize)>,
     /// Whom requests are about: a name, and where it says so.
     pub targets: Vec<(Arc<str>, RequestValue)>,
     /// How long a session may last; `None`: as long as its tokens are renewed.

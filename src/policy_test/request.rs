@@ -67,17 +67,24 @@ impl BuiltRequest {
         if !token.is_empty() && !written {
             fields.push(("authorization".to_string(), [b"Bearer ", token.as_slice()].concat()));
         }
+        // An empty list of values keeps a header away.
+        let add = |fields: &mut Vec<(String, Vec<u8>)>, name: &str, value: &str| {
+            if !case.request.headers.iter().any(|(written, _)| written.eq_ignore_ascii_case(name)) {
+                fields.push((name.to_string(), value.as_bytes().to_vec()));
+            }
+        };
         let body = match &case.request.body {
             BodySpec::NotSent => Body::NotSent,
             BodySpec::Incomplete => Body::Incomplete,
-            BodySpec::Text(text) => Body::Whole(fill(text, &variables)?),
+            BodySpec::Text(text) => {
+                let bytes = fill(text, &variables)?;
+                add(&mut fields, "content-length", &bytes.len().to_string());
+                Body::Whole(bytes)
+            }
             BodySpec::Json(value) => {
                 let bytes = value.to_string().into_bytes();
-                for (name, value) in [("content-type", "application/json".to_string()), ("content-length", bytes.len().to_string())] {
-                    if !case.request.headers.iter().any(|(written, _)| written.eq_ignore_ascii_case(name)) {
-                        fields.push((name.to_string(), value.into_bytes()));
-                    }
-                }
+                add(&mut fields, "content-type", "application/json");
+                add(&mut fields, "content-length", &bytes.len().to_string());
                 Body::Whole(bytes)
             }
         };

@@ -51,6 +51,7 @@ const RULES: &[Rule] = &[
     Rule { module: "pdp::revocation", never: &["crate::pdp::policy", "crate::pdp::route"], only: &[] },
     Rule { module: "pdp::principal", never: &["crate::pdp::policy", "crate::pdp::request"], only: &[] },
     Rule { module: "pdp::permission", never: &[], only: &["crate::pdp::permission"] },
+    Rule { module: "pdp::json", never: &[], only: &["crate::pdp::json"] },
     Rule { module: "pdp::path", never: &[], only: &["crate::pdp::path"] },
     Rule { module: "pdp::tenant", never: &[], only: &["crate::pdp::tenant"] },
     Rule { module: "pdp::route", never: &["crate::pdp::policy", "crate::pdp::token", "crate::pdp::credential"], only: &[] },
@@ -108,6 +109,9 @@ const EXCEPTIONS: &[Except] = &[
     Except { never: "crate::policy_test", but_in: &["cli", "policy_test"] },
     // The environment is the command line's matter, and how logs look is the terminal's.
     Except { never: "std::env", but_in: &["cli", "telemetry::log", "identity"] },
+    // The GraphQL parser can be replaced in one place.
+    Except { never: "bluejay_parser", but_in: &["pdp::policy::condition::graphql::document"] },
+    Except { never: "bluejay_core", but_in: &["pdp::policy::condition::graphql::document"] },
     // The sole map to Envoy's messages.
     Except { never: "envoy_types", but_in: &["ext_authz"] },
 ];

@@ -6,18 +6,20 @@ use super::permissions::Vocabulary;
 use super::roles::choices;
 use crate::config::problem::Problems;
 use crate::config::schema::{
-    AccessSchema, AnswerSchema, AuthenticationSchema, MethodSchema, PlaceSchema, RequirementSchema, RevealedSchema, RouteSchema,
-    ScopeSchema,
+    AccessSchema, AnswerSchema, AuthenticationSchema, GraphqlSchema, MethodSchema, PlaceSchema, RequirementSchema, RevealedSchema,
+    RouteSchema, ScopeSchema,
 };
 use crate::config::yaml::Located;
 use crate::pdp::policy::condition::authentication::AuthenticationRule;
+use crate::pdp::policy::condition::body::{AllowedFields, FieldPath};
 use crate::pdp::policy::condition::caller::{CallerPattern, CallerRule};
+use crate::pdp::policy::condition::expression::{Environment, Expression};
+use crate::pdp::policy::condition::graphql::{GraphqlRule, OperationKind, is_name};
 use crate::pdp::policy::requirement::{Requirement, ScopeRule};
 use crate::pdp::policy::value::{RequestValue, Revealed};
 use crate::pdp::policy::{Access, Answer, MethodRule};
 use crate::pdp::route::PathTemplate;
-use crate::pdp::route::template::TemplateSegment;
-use crate::pdp::scope::Holds;
+use crate::pdp::scope::{Holds, RequiredPermission};
 
 /// What a route's methods are compiled with.
 pub(super) struct Surroundings<'c> {
@@ -30,6 +32,8 @@ impl Surroundings<'_> {
     pub fn method(&self, schema: &MethodSchema, problems: &mut Problems) -> MethodRule {
         let shared = &self.route.requirements;
         let mut all = self.requirement(&schema.all, problems);
+        let shared_conditions: Vec<Expression> = shared.conditions.iter().filter_map(|text| self.condition(text, problems)).collect();
+        all.conditions = shared_conditions.into_iter().chain(all.conditions).collect();
         all.authentication = compile_authentication(shared.authentication.iter().chain(&schema.all.authentication));
         if all.authentication.acr.as_ref().is_some_and(Vec::is_empty) {
             let message = "the method, its route and the groups around it have no 'acr' in common, so nobody could ever pass";
@@ -78,7 +82,52 @@ impl Surroundings<'_> {
             callers: schema.callers.iter().map(|callers| compile_callers(callers, problems)).collect(),
             is_self: schema.is_self.iter().filter_map(|name| target(name, problems)).collect(),
             manages,
+            body: schema.body_only.iter().filter_map(|only| compile_fields(only, problems)).collect(),
+            graphql: schema.graphql.as_ref().map(|graphql| self.graphql(graphql, problems)),
+            conditions: schema.conditions.iter().filter_map(|text| self.condition(text, problems)).collect(),
         }
+    }
+
+    /// A condition in CEL, checked against what the route has.
+    fn condition(&self, text: &Located<String>, problems: &mut Problems) -> Option<Expression> {
+        let path_parameters = self.route.path.parameters().map(|(name, _)| name.into());
+        let targets = self.route.requirements.targets.iter().map(|(name, _)| name.value.as_str().into());
+        let environment = Environment { path_parameters: path_parameters.collect(), targets: targets.collect(), body: true };
+        match Expression::compile(&text.value, &environment) {
+            Ok(expression) => {
+                if !expression.targets().is_empty() && !self.has_directory {
+                    text.problem(problems, NO_DIRECTORY);
+                }
+                Some(expression)
+            }
+            Err(error) => {
+                text.problem(problems, error);
+                None
+            }
+        }
+    }
+
+    fn graphql(&self, schema: &Located<GraphqlSchema>, problems: &mut Problems) -> GraphqlRule<RequiredPermission> {
+        let mut rule = GraphqlRule::default();
+        let GraphqlSchema { query, mutation, subscription } = &schema.value;
+        if query.is_empty() && mutation.is_empty() && subscription.is_empty() {
+            schema.problem(
+                problems,
+                "there must be at least one root field, such as 'query: { users: [] }'; one that is not listed is refused",
+            );
+        }
+        for (kind, fields) in
+            [(OperationKind::Query, query), (OperationKind::Mutation, mutation), (OperationKind::Subscription, subscription)]
+        {
+            for (field, permissions) in fields {
+                if !is_name(&field.value) {
+                    field.problem(problems, format!("'{}' is no name of a GraphQL field: letters, digits and '_'", field.value));
+                }
+                let permissions: Vec<_> = permissions.iter().filter_map(|text| self.vocabulary.required(text, problems)).collect();
+                rule.insert(kind, &field.value, permissions);
+            }
+        }
+        rule
     }
 
     /// The number of a target.
@@ -152,20 +201,27 @@ impl Surroundings<'_> {
 
 const NO_DIRECTORY: &str = "what a target is can only be known from a 'directory', and none is configured; write 'directory: { url: ... }'";
 
+fn compile_fields(only: &Located<Vec<Located<String>>>, problems: &mut Problems) -> Option<AllowedFields> {
+    let texts: Vec<&str> = only.value.iter().map(|field| field.value.as_str()).collect();
+    AllowedFields::parse(&texts).map_err(|error| only.problem(problems, error)).ok()
+}
+
 /// Where in the request a value stands.
 pub(super) fn compile_place(place: &Located<PlaceSchema>, path: &PathTemplate, problems: &mut Problems) -> Option<RequestValue> {
     match &place.value {
         PlaceSchema::Header(name) => Some(RequestValue::Header(name.as_str().into())),
         PlaceSchema::Query(name) => Some(RequestValue::Query(name.as_str().into())),
-        PlaceSchema::Body(name) => Some(RequestValue::Body(name.split('.').map(Box::from).collect())),
+        PlaceSchema::Body(name) => match FieldPath::parse(name) {
+            Ok(_) => Some(RequestValue::Body(name.split('.').map(Box::from).collect())),
+            Err(error) => {
+                place.problem(problems, error);
+                None
+            }
+        },
         PlaceSchema::Path(name) => {
             let position = path.position_of(name);
             if position.is_none() {
-                let parameters: Vec<String> = path
-                    .segments()
-                    .iter()
-                    .filter_map(|segment| if let TemplateSegment::Param(name) = segment { Some(format!("'{name}'")) } else { None })
-                    .collect();
+                let parameters: Vec<String> = path.parameters().map(|(name, _)| format!("'{name}'")).collect();
                 let have = if parameters.is_empty() { "it has none".to_string() } else { format!("it has {}", parameters.join(", ")) };
                 place.problem(problems, format!("the path has no parameter '{{{name}}}' of one segment; {have}"));
             }

@@ -11,6 +11,7 @@ use crate::config::yaml::Located;
 use crate::pdp::policy::condition::network::{ClientAddress, NetworkRule};
 use crate::pdp::policy::condition::schedule::ScheduleRule;
 use crate::pdp::policy::condition::session::SessionRule;
+use crate::pdp::policy::requirement::Requirement;
 use crate::pdp::policy::value::RequestValue;
 use crate::pdp::policy::{RoutePolicy, TenantBinding};
 use crate::pdp::route::template::TemplateSegment;
@@ -37,7 +38,9 @@ pub(super) fn check_satisfiable(routes: &[RouteSchema], issuers: &[IssuerSchema]
             rule.method.problem(problems, "a token is needed and there are no 'issuers'");
         }
         for requirement in route.methods.iter().flat_map(|rule| std::iter::once(&rule.all).chain(&rule.any)) {
-            if let (Some(first), false) = (requirement.permissions.first(), grants) {
+            let fields = requirement.graphql.iter().flat_map(|graphql| graphql.value.query.iter().chain(&graphql.value.mutation));
+            let first = requirement.permissions.iter().chain(fields.flat_map(|(_, permissions)| permissions)).next();
+            if let (Some(first), false) = (first, grants) {
                 first.problem(problems, advice("'permissions' or 'roles'"));
             }
         }
@@ -73,7 +76,7 @@ pub(super) fn compile(routes: Vec<RouteSchema>, vocabulary: &Vocabulary, has_dir
         let at = route.name.clone().unwrap_or_else(|| route.path_text.clone());
         let policy = Arc::new(compile_route(&Surroundings { route: &route, vocabulary, has_directory }, problems));
         let rules = policy.methods.iter().flat_map(|(_, rule)| std::iter::once(&rule.all).chain(&rule.any));
-        for required in rules.flat_map(|requirement| &requirement.permissions) {
+        for required in rules.flat_map(Requirement::all_permissions) {
             if asked.insert(Arc::clone(required.name())) {
                 permissions.push(required.clone());
             }
@@ -167,6 +170,7 @@ fn compile_route(surroundings: &Surroundings<'_>, problems: &mut Problems) -> Ro
         service: route.requirements.service.as_ref().map(|service| service.value.as_str().into()),
         schedules: route.requirements.schedules.iter().map(compile_schedule).collect(),
         callers: route.requirements.callers.iter().map(|callers| compile_callers(callers, problems)).collect(),
+        parameters: route.path.parameters().map(|(name, position)| (name.into(), position)).collect(),
         targets,
         networks: route.requirements.networks.iter().map(compile_networks).collect(),
         session: route.requirements.session.as_ref().map(|session| {
@@ -185,7 +189,7 @@ fn compile_targets(route: &RouteSchema, problems: &mut Problems) -> Vec<(Arc<str
             name.problem(problems, format!("the target '{}' is there already, in a group around the route", name.value));
         }
         // The number of a target is its place, also where another one could not be read.
-        let place = compile_place(place, &route.path, problems).unwrap_or(RequestValue::Body(Vec::new()));
+        let place = compile_place(place, &route.path, problems).unwrap_or(RequestValue::Path(usize::MAX));
         targets.push((name.value.as_str().into(), place));
     }
     targets

@@ -40,7 +40,22 @@ pub(crate) struct RequirementSchema {
     pub callers: Vec<Vec<Located<String>>>,
     pub is_self: Option<Located<String>>,
     pub manages: Option<Located<String>>,
+    /// The fields that a JSON body may have; `None`: it is not looked at.
+    pub body_only: Option<Located<Vec<Located<String>>>>,
+    pub graphql: Option<Located<GraphqlSchema>>,
+    pub conditions: Vec<Located<String>>,
 }
+
+/// `graphql`: what each root field needs, by the kind of operation.
+#[derive(Debug, Default)]
+pub(crate) struct GraphqlSchema {
+    pub query: Vec<RootFieldSchema>,
+    pub mutation: Vec<RootFieldSchema>,
+    pub subscription: Vec<RootFieldSchema>,
+}
+
+/// A root field, and the permissions that it needs.
+pub(crate) type RootFieldSchema = (Located<String>, Vec<Located<String>>);
 
 /// `scope`: by what a scope or a boundary is checked.
 #[derive(Debug, Clone, Default)]
@@ -58,6 +73,9 @@ impl RequirementSchema {
             && self.callers.is_empty()
             && self.is_self.is_none()
             && self.manages.is_none()
+            && self.body_only.is_none()
+            && self.graphql.is_none()
+            && self.conditions.is_empty()
     }
 
     fn take(map: &mut Map<'_>, problems: &mut Problems) -> Self {
@@ -75,8 +93,33 @@ impl RequirementSchema {
             callers: map.take("principals").and_then(|node| requirements::callers(&node, problems)).into_iter().collect(),
             is_self: map.take("self").and_then(|node| node.string(problems)),
             manages: map.take("manages").and_then(|node| node.string(problems)),
+            body_only: map.take("body").and_then(|node| body(&node, problems)),
+            graphql: map.take("graphql").and_then(|node| graphql(&node, problems)),
+            conditions: map.take("when").map(|node| requirements::conditions(&node, problems)).unwrap_or_default(),
         }
     }
+}
+
+/// `body: { only: [avatar, address.street] }`
+fn body(node: &Node<'_>, problems: &mut Problems) -> Option<Located<Vec<Located<String>>>> {
+    let mut map = node.map(problems)?;
+    let only = map
+        .require(problems, "only", "the fields that may be there, such as '[avatar, address.street]'")
+        .and_then(|node| node.strings(problems));
+    map.finish(problems);
+    Some(node.locate(only?))
+}
+
+/// `graphql: { query: { users: ADMIN_USER_MANAGEMENT, me: [] } }`
+fn graphql(node: &Node<'_>, problems: &mut Problems) -> Option<Located<GraphqlSchema>> {
+    let mut map = node.map(problems)?;
+    let mut fields = |kind| {
+        let entries = map.take(kind).and_then(|node| node.entries(problems)).unwrap_or_default();
+        entries.into_iter().filter_map(|(field, node)| Some((field, node.strings(problems)?))).collect()
+    };
+    let schema = GraphqlSchema { query: fields("query"), mutation: fields("mutation"), subscription: fields("subscription") };
+    map.finish(problems);
+    Some(node.locate(schema))
 }
 
 /// Reads `scope`.

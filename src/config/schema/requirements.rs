@@ -55,6 +55,8 @@ pub(crate) struct Requirements {
     pub acting: Option<Located<bool>>,
     /// Names, and where requests say them.
     pub targets: Vec<(Located<String>, Located<PlaceSchema>)>,
+    /// Conditions in CEL.
+    pub conditions: Vec<Located<String>>,
     /// Mesh identities, a list from each level.
     pub callers: Vec<Vec<Located<String>>>,
     /// Conditions add up: all of them count.
@@ -83,6 +85,7 @@ impl Requirements {
             scope: map.take("scope").and_then(|node| requirement::scope(&node, problems)),
             acting: map.take("acting").and_then(|node| acting(&node, problems)),
             targets: map.take("targets").map(|node| targets(&node, problems)).unwrap_or_default(),
+            conditions: map.take("when").map(|node| conditions(&node, problems)).unwrap_or_default(),
             callers: map.take("principals").and_then(|node| callers(&node, problems)).into_iter().collect(),
             authentication: authentication(map, problems).into_iter().collect(),
             networks: map.take("networks").and_then(|node| networks(&node, problems)).into_iter().collect(),
@@ -106,6 +109,7 @@ impl Requirements {
             scope: merge.one("scope", self.scope, &outer.scope),
             acting: merge.one("acting", self.acting, &outer.acting),
             targets: outer.targets.iter().cloned().chain(self.targets).collect(),
+            conditions: outer.conditions.iter().cloned().chain(self.conditions).collect(),
             callers: outer.callers.iter().cloned().chain(self.callers).collect(),
             authentication: outer.authentication.iter().cloned().chain(self.authentication).collect(),
             networks: outer.networks.iter().cloned().chain(self.networks).collect(),
@@ -159,6 +163,15 @@ pub(super) fn authentication(map: &mut Map<'_>, problems: &mut Problems) -> Opti
         }
     }
     (rule != AuthenticationSchema::default()).then_some(rule)
+}
+
+/// `when`: one condition or several, all of which have to hold.
+pub(super) fn conditions(node: &Node<'_>, problems: &mut Problems) -> Vec<Located<String>> {
+    let conditions = node.strings(problems).unwrap_or_default();
+    if conditions.is_empty() {
+        node.problem(problems, "there must be at least one condition; leave the key out for none");
+    }
+    conditions
 }
 
 /// `principals`: at least one.

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::condition::authentication::AuthenticationRule;
+use super::condition::body::AllowedFields;
 use super::condition::caller::CallerRule;
+use super::condition::expression::Expression;
+use super::condition::graphql::GraphqlRule;
 use super::value::Revealed;
 use crate::pdp::scope::RequiredPermission;
 
@@ -24,6 +27,19 @@ pub struct Requirement {
     pub is_self: Vec<usize>,
     /// Targets that the caller must manage, by number.
     pub manages: Vec<usize>,
+    /// The fields that a JSON body may have; empty: it is not looked at.
+    pub body: Vec<AllowedFields>,
+    /// What each root field of a GraphQL request needs.
+    pub graphql: Option<GraphqlRule<RequiredPermission>>,
+    /// What else has to hold.
+    pub conditions: Vec<Expression>,
+}
+
+impl Requirement {
+    /// All permissions that it can ask for.
+    pub fn all_permissions(&self) -> impl Iterator<Item = &RequiredPermission> {
+        self.permissions.iter().chain(self.graphql.iter().flat_map(GraphqlRule::all_permissions))
+    }
 }
 
 /// How the scope of a permission is checked.

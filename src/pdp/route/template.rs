@@ -96,11 +96,19 @@ impl PathTemplate {
         &self.segments
     }
 
+    /// The parameters that are one segment each, and their positions among the path's segments.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.segments.iter().enumerate().filter_map(|(position, segment)| match segment {
+            TemplateSegment::Param(name) => Some((&**name, position)),
+            TemplateSegment::Static(_) | TemplateSegment::Rest(_) => None,
+        })
+    }
+
     /// At which position among the path's segments the parameter of this name stands. `{rest...}` has none, as it is not
     /// one segment.
     #[must_use]
     pub fn position_of(&self, name: &str) -> Option<usize> {
-        self.segments.iter().position(|segment| matches!(segment, TemplateSegment::Param(other) if &**other == name))
+        self.parameters().find(|(other, _)| *other == name).map(|(_, position)| position)
     }
 }
 

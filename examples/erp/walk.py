@@ -45,7 +45,7 @@ def token_of(walk: Walk, user: str) -> str:
 def three_parts(walk: Walk) -> None:
     walk.table.section("resource:action:scope, and stars for each part")
     root, gerda, fiona, walt, olaf = (token_of(walk, user) for user in ("root", "gerda", "fiona", "walt", "olaf"))
-    walk.step("root (*): everything", "PUT", f"{API}/settings", 200, "allowed", token=root, body={"currency": "NOK"},
+    walk.step("root (full access): everything", "PUT", f"{API}/settings", 200, "allowed", token=root, body={"currency": "NOK"},
               check=saw_identity(user_id="root", user_roles="full_access", user_scope="*"), note=show_identity)
     walk.step("gerda (general manager) sees the stock", "GET", f"{API}/stock", 200, "allowed", token=gerda,
               check=saw_identity(user_scope="all"))
@@ -124,9 +124,8 @@ def custom_roles(walk: Walk) -> None:
 
 def lifetimes(walk: Walk) -> None:
     walk.table.section("Access tokens are short-lived, by role")
-    for user, seconds in (("root", 300), ("gerda", 600), ("sam", 900)):
-        walk.step(f"{user}'s lives {seconds // 60} minutes", "POST", "/v1/login", 200, "public",
-                  body=walk.credentials(user, "fjord"), check=says(expires_in=seconds))
+    for row, user, minutes in (("root's lives five minutes", "root", 5), ("gerda's lives ten", "gerda", 10), ("sam's fifteen", "sam", 15)):
+        walk.step(row, "POST", "/v1/login", 200, "public", body=walk.credentials(user, "fjord"), check=says(expires_in=60 * minutes))
     sam = token_of(walk, "sam")
     walk.step("sam gives himself a role: forged", "PUT", f"{API}/settings", 401, "signature_invalid",
               token=with_claims(sam, roles=["full_access"]))
@@ -152,7 +151,7 @@ def sessions(walk: Walk) -> None:
               check=both(lists_session(session, **known), says_when_active(session)))
     walk.step("sonja, his manager, does not", "GET", "/v1/sessions?user=sam", 403, "allowed", token=sonja)
     walk.step("nor does she end it", "DELETE", f"/v1/sessions/{session}", 404, "allowed", token=sonja)
-    walk.step("ida (it) lists sam's sessions", "GET", "/v1/sessions?user=sam", 200, "allowed", token=ida,
+    walk.step("ida (IT) lists sam's sessions", "GET", "/v1/sessions?user=sam", 200, "allowed", token=ida,
               check=lists_session(session, **known))
     walk.step("and ends the one on the phone", "DELETE", f"/v1/sessions/{session}", 204, "allowed", token=ida)
     walk.step_until("the next request on it", "GET", f"{API}/orders", 401, "token_revoked", token=token, within=REVOKED_WITHIN)

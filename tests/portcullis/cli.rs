@@ -1,5 +1,7 @@
 //! The command line, as a person or a script meets it.
 
+mod policy_tests;
+
 use std::fs;
 use std::path::Path;
 use std::process::Output;
@@ -37,10 +39,10 @@ fn good(folder: &Path) -> std::path::PathBuf {
 fn help_tells_a_newcomer_what_there_is() {
     let help = portcullis(["--help"]);
     assert!(help.status.success());
-    for word in ["run", "check", "completions", "Examples:", "Exit status", "SIGTERM"] {
+    for word in ["run", "check", "test", "completions", "Examples:", "Exit status", "SIGTERM"] {
         assert!(out(&help).contains(word), "{word} is missing:\n{}", out(&help));
     }
-    for subcommand in ["run", "check", "completions"] {
+    for subcommand in ["run", "check", "test", "completions"] {
         let help = portcullis([subcommand, "--help"]);
         assert!(help.status.success() && out(&help).contains("Usage: portcullis"), "{subcommand}: {}", out(&help));
     }

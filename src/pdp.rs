@@ -141,15 +141,15 @@ fn evaluate(view: &View<'_>, request: &AccessRequest<'_>, now: UnixTime, notes: 
         Evaluation::new(Context { view, request, host: &host, path: &path, route, principal: &principal, issuer, tenant_roles, now });
     notes.unknown_roles = evaluation.unknown_roles();
 
-    let permissions = evaluation.check_permissions(&rule.all);
-    notes.scope = permissions.map_err(|refusal| note(refusal, notes))?;
+    let grant = evaluation.check_permissions(&rule.all).map_err(|refusal| note(refusal, notes))?;
     check_surroundings(route, request, now)?;
-    let scope = evaluation.check_conditions(&rule.all).map_err(|refusal| note(refusal, notes))?;
-    notes.scope = scope.or(notes.scope.take());
-    if !rule.any.is_empty() {
-        let scope = evaluation.check_any(&rule.any).map_err(|refusal| note(refusal, notes))?;
-        notes.scope = scope.or(notes.scope.take());
-    }
+    let grant = evaluation.check_conditions(&rule.all).map_err(|refusal| note(refusal, notes))?.or(grant);
+    let grant = match rule.any.as_slice() {
+        [] => grant,
+        alternatives => evaluation.check_any(alternatives).map_err(|refusal| note(refusal, notes))?.or(grant),
+    };
+    notes.attributes = grant.boundary.as_ref().map(|boundary| evaluation.attributes_within(boundary));
+    notes.scope = grant.scope;
     match rule.answer {
         None => Ok(Permit::Allowed),
         Some(policy::Answer::Permissions) => {

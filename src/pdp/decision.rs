@@ -273,6 +273,8 @@ pub struct Decision {
     pub token_lookup: Option<TokenLookup>,
     /// The scope in which the request was let through, where permissions have scopes.
     pub scope: Option<Arc<str>>,
+    /// The caller's attributes within the boundary of the role that let the request through; `None`: the token's own.
+    pub attributes: Option<Box<str>>,
     /// What Portcullis answers by itself: the permissions that the caller has.
     pub answer: Option<Vec<Granted>>,
     /// A directory has to be asked before this can be decided.
@@ -300,6 +302,7 @@ impl Decision {
             unknown_roles: 0,
             token_lookup: None,
             scope: None,
+            attributes: None,
             answer: None,
             wanted: None,
             step_up: None,

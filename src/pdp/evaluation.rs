@@ -48,8 +48,21 @@ impl From<Reason> for Refusal {
     }
 }
 
-/// The name of the scope in which permissions were granted, where they have scopes.
-type ScopeName = Option<Arc<str>>;
+/// How permissions were granted: of several, as the narrowest one was.
+#[derive(Debug, Default)]
+pub(super) struct Grant {
+    /// In which scope, where permissions have scopes.
+    pub scope: Option<Arc<str>>,
+    /// By a role with this boundary.
+    pub boundary: Option<Attributes>,
+}
+
+impl Grant {
+    /// This grant, or the other one where there was nothing to grant.
+    pub fn or(self, other: Self) -> Self {
+        if self.scope.is_some() || self.boundary.is_some() { self } else { other }
+    }
+}
 
 /// Something that gives the caller permissions: the token, or a role.
 struct Holder<'a> {
@@ -70,6 +83,15 @@ impl Holder<'_> {
     fn widest(&self, required: &RequiredPermission) -> Option<usize> {
         required.levels().iter().position(|level| self.allows(&level.permission))
     }
+}
+
+/// A level at which a permission is granted.
+struct Found<'h, 'q> {
+    /// Its number: the widest one is 0.
+    place: usize,
+    level: &'q Level,
+    /// The boundary of the role that grants it.
+    boundary: Option<&'h Attributes>,
 }
 
 /// What is at hand when requirements are checked.
@@ -112,6 +134,7 @@ impl<'a, 'r, 'p> Evaluation<'a, 'r, 'p> {
         for assignment in &claims.roles {
             let boundary = Some(&assignment.boundary).filter(|boundary| !boundary.is_empty());
             let holder = match roles.get(&assignment.role) {
+                Some(role) if !role.may_be_assigned(&assignment.boundary) => continue,
                 Some(role) => Holder { permissions: &role.permissions, within: None, boundary, manages: role.manages.as_ref() },
                 None => match self.tenants_own(&assignment.role) {
                     Some(permissions) => {
@@ -146,25 +169,28 @@ impl<'a, 'r, 'p> Evaluation<'a, 'r, 'p> {
         self.unknown_roles > 0 && self.at.issuer.tenant_roles.source.is_some() && self.at.tenant_roles.is_none()
     }
 
-    /// All permissions of a requirement; gives the narrowest scope in which one of them was granted.
-    pub fn check_permissions(&self, requirement: &Requirement) -> Result<ScopeName, Refusal> {
+    /// All permissions of a requirement; gives how the narrowest one was granted.
+    pub fn check_permissions(&self, requirement: &Requirement) -> Result<Grant, Refusal> {
         self.narrowest(requirement.permissions.iter(), &requirement.scope)
     }
 
-    fn narrowest<'q>(&self, all: impl Iterator<Item = &'q RequiredPermission>, rule: &ScopeRule) -> Result<ScopeName, Refusal> {
-        let mut narrowest: Option<(usize, &Level)> = None;
+    fn narrowest<'q>(&self, all: impl Iterator<Item = &'q RequiredPermission>, rule: &ScopeRule) -> Result<Grant, Refusal> {
+        let mut narrowest: Option<Found<'_, 'q>> = None;
         for required in all {
             let found = self.check_permission(required, rule)?;
-            if narrowest.is_none_or(|(place, _)| found.0 > place) {
+            if narrowest.as_ref().is_none_or(|narrowest| found.place > narrowest.place) {
                 narrowest = Some(found);
             }
         }
-        Ok(narrowest.and_then(|(_, level)| level.scope.as_ref()).map(|scope| Arc::clone(&scope.name)))
+        Ok(narrowest.map_or_else(Grant::default, |Found { level, boundary, .. }| Grant {
+            scope: level.scope.as_ref().map(|scope| Arc::clone(&scope.name)),
+            boundary: boundary.cloned(),
+        }))
     }
 
-    /// The widest level at which a permission is granted and what the request is about is within its scope, and its number.
-    fn check_permission<'q>(&self, required: &'q RequiredPermission, rule: &ScopeRule) -> Result<(usize, &'q Level), Refusal> {
-        let mut best: Option<(usize, &'q Level)> = None;
+    /// The widest level at which a permission is granted and what the request is about is within its scope.
+    fn check_permission<'q>(&self, required: &'q RequiredPermission, rule: &ScopeRule) -> Result<Found<'_, 'q>, Refusal> {
+        let mut best: Option<Found<'_, 'q>> = None;
         let mut granted = false;
         let mut undecided = None;
         for holder in &self.holders {
@@ -180,12 +206,12 @@ impl<'a, 'r, 'p> Evaluation<'a, 'r, 'p> {
             }
             // A wider grant includes the narrower ones.
             for (place, level) in required.levels().iter().enumerate().skip(widest) {
-                if best.is_some_and(|(best, _)| best <= place) {
+                if best.as_ref().is_some_and(|best| best.place <= place) {
                     break;
                 }
                 match self.is_in_scope(level, holder, rule) {
                     Ok(true) => {
-                        best = Some((place, level));
+                        best = Some(Found { place, level, boundary: holder.boundary });
                         break;
                     }
                     Ok(false) => {}
@@ -265,8 +291,8 @@ impl<'a, 'r, 'p> Evaluation<'a, 'r, 'p> {
         })
     }
 
-    /// Everything of a requirement but its permissions; gives the narrowest scope if those of a GraphQL request were looked at.
-    pub fn check_conditions(&self, requirement: &Requirement) -> Result<ScopeName, Refusal> {
+    /// Everything of a requirement but its permissions; gives how those of a GraphQL request were granted.
+    pub fn check_conditions(&self, requirement: &Requirement) -> Result<Grant, Refusal> {
         let event = AuthenticationEvent {
             methods: &self.claims.authentication_methods,
             class: self.claims.authentication_class.as_deref(),
@@ -291,16 +317,16 @@ impl<'a, 'r, 'p> Evaluation<'a, 'r, 'p> {
                 return Err(Reason::BodyFieldNotAllowed.into());
             }
         }
-        let scope = match &requirement.graphql {
+        let grant = match &requirement.graphql {
             Some(rule) => self.check_graphql(rule, &requirement.scope)?,
-            None => None,
+            None => Grant::default(),
         };
         requirement.conditions.iter().try_for_each(|condition| self.check_expression(condition))?;
-        Ok(scope)
+        Ok(grant)
     }
 
-    /// The permissions of all root fields that a GraphQL request asks for; gives the narrowest scope.
-    fn check_graphql(&self, rule: &GraphqlRule<RequiredPermission>, scope: &ScopeRule) -> Result<ScopeName, Refusal> {
+    /// The permissions of all root fields that a GraphQL request asks for.
+    fn check_graphql(&self, rule: &GraphqlRule<RequiredPermission>, scope: &ScopeRule) -> Result<Grant, Refusal> {
         let query_string = self.at.path.query();
         let fields = root_fields(self.body()?, query_string).map_err(|_| Reason::BodyMalformed)?;
         let required = rule.required(&fields).map_err(|_| Reason::GraphqlFieldNotListed)?;
@@ -321,12 +347,12 @@ impl<'a, 'r, 'p> Evaluation<'a, 'r, 'p> {
 
     /// One of several requirements. Of those that fail, what could not be decided comes first, then what the client can mend, then the
     /// first one.
-    pub fn check_any(&self, alternatives: &[Requirement]) -> Result<ScopeName, Refusal> {
+    pub fn check_any(&self, alternatives: &[Requirement]) -> Result<Grant, Refusal> {
         let mut refusals = Vec::new();
         for requirement in alternatives {
-            let met = self.check_permissions(requirement).and_then(|scope| Ok(self.check_conditions(requirement)?.or(scope)));
+            let met = self.check_permissions(requirement).and_then(|grant| Ok(self.check_conditions(requirement)?.or(grant)));
             match met {
-                Ok(scope) => return Ok(scope),
+                Ok(grant) => return Ok(grant),
                 Err(refusal) => refusals.push(refusal),
             }
         }
@@ -397,5 +423,12 @@ impl<'a, 'r, 'p> Evaluation<'a, 'r, 'p> {
             }
         }
         all
+    }
+
+    /// The caller's attributes where a grant of a role with a boundary replaces some of them: `name=value`, joined by commas.
+    pub fn attributes_within(&self, boundary: &Attributes) -> Box<str> {
+        let own = self.claims.attributes.iter().filter(|(name, _)| boundary.get(name).is_none());
+        let all: Vec<String> = own.chain(boundary.iter()).map(|(name, value)| format!("{name}={value}")).collect();
+        all.join(",").into()
     }
 }

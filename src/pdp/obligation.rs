@@ -158,7 +158,7 @@ fn value_of<'a>(field: IdentityField, decision: &'a Decision, signed: Option<&'a
         IdentityField::Session => claims.session.as_deref()?,
         IdentityField::Scope => decision.scope.as_deref()?,
         // They are those of the token's own tenant.
-        IdentityField::Attributes if principal.is_at_home() => &*claims.attributes_text,
+        IdentityField::Attributes if principal.is_at_home() => decision.attributes.as_deref().unwrap_or(&claims.attributes_text),
         IdentityField::Attributes => return None,
         IdentityField::Assertion => signed?,
         IdentityField::Actor => &*claims.actor.as_ref()?.subject,

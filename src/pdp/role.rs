@@ -31,10 +31,20 @@ pub struct Role {
     pub acts_for_others: bool,
     /// Whether others may act on behalf of its holders.
     pub acted_for: bool,
+    /// Attributes that an assignment must have in its boundary; without them it counts nowhere.
+    pub bounded_by: Vec<Box<str>>,
     /// Whom its holders manage; `None`: nobody.
     pub manages: Option<ManageRule>,
     /// How old a token with this role may be; `None`: as old as its `exp` lets it be.
     pub max_token_age: Option<Duration>,
+}
+
+impl Role {
+    /// Whether an assignment of the role counts at all.
+    #[must_use]
+    pub fn may_be_assigned(&self, boundary: &Attributes) -> bool {
+        self.bounded_by.iter().all(|attribute| boundary.get(attribute).is_some())
+    }
 }
 
 /// Whom the holders of a role manage.
@@ -114,7 +124,8 @@ impl RoleTable {
     }
 
     fn unbounded<'r>(&'r self, assignments: &'r [RoleAssignment]) -> impl Iterator<Item = &'r Role> {
-        assignments.iter().filter(|assignment| assignment.boundary.is_empty()).filter_map(|assignment| self.get(&assignment.role))
+        let unbounded = assignments.iter().filter(|assignment| assignment.boundary.is_empty());
+        unbounded.filter_map(|assignment| self.get(&assignment.role)).filter(|role| role.bounded_by.is_empty())
     }
 }
 

@@ -50,8 +50,15 @@ pub(super) fn compile(
             resolve(role, &own, &mut Vec::new(), &mut resolved, problems);
             let Resolved { permissions, max_token_age, .. } = resolved;
             let manages = role.manages.as_ref().map(|manages| compile_manages(manages, &own, vocabulary, problems));
+            for attribute in &role.bounded_by {
+                vocabulary.check_attribute(attribute, "an attribute", problems);
+            }
+            let bounded_by = role.bounded_by.iter().map(|attribute| attribute.value.as_str().into()).collect();
             let RoleSchema { crosses_tenants, acts_for_others, acted_for, .. } = *role;
-            table.insert(&role.name.value, Role { permissions, crosses_tenants, acts_for_others, acted_for, manages, max_token_age });
+            table.insert(
+                &role.name.value,
+                Role { permissions, crosses_tenants, acts_for_others, acted_for, bounded_by, manages, max_token_age },
+            );
         }
     }
     table

@@ -16,6 +16,7 @@ pub(crate) struct RoleSchema {
     pub crosses_tenants: bool,
     pub acts_for_others: bool,
     pub acted_for: bool,
+    pub bounded_by: Vec<Located<String>>,
     pub manages: Option<ManagesSchema>,
     pub max_token_age: Option<Duration>,
 }
@@ -42,10 +43,11 @@ pub(super) fn read(name: Located<String>, node: &Node<'_>, problems: &mut Proble
     let mut flag = |name, default| map.take(name).and_then(|node| node.bool(problems)).unwrap_or(default);
     let (crosses_tenants, acts_for_others) = (flag("crosses_tenants", false), flag("acts_for_others", false));
     let acted_for = flag("acted_for", true);
+    let bounded_by = map.take("bounded_by").and_then(|node| node.strings(problems)).unwrap_or_default();
     let manages = map.take("manages").and_then(|node| manages(&node, problems));
     let max_token_age = map.take("max_token_age").and_then(|node| node.duration(problems, SECOND..=10 * DAY));
     map.finish(problems);
-    Some(RoleSchema { name, permissions, sets, includes, crosses_tenants, acts_for_others, acted_for, manages, max_token_age })
+    Some(RoleSchema { name, permissions, sets, includes, crosses_tenants, acts_for_others, acted_for, bounded_by, manages, max_token_age })
 }
 
 fn manages(node: &Node<'_>, problems: &mut Problems) -> Option<ManagesSchema> {

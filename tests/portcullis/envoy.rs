@@ -1,6 +1,7 @@
 //! Through the real Envoy: what a client gets, and what reaches the service behind.
 
 mod answers;
+mod bodies;
 mod conditions;
 mod headers;
 mod hot_swap;

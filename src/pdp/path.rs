@@ -237,12 +237,14 @@ pub fn query_value(query: Option<&str>, name: &str) -> QueryValue {
     found.map_or(QueryValue::Absent, QueryValue::One)
 }
 
-/// The decoded names of a query's parameters, as often as they are there; none if readers could disagree.
+/// The decoded names of a query's parameters, as often as they are there. `None`: readers could disagree, as in [`query_value`].
 #[must_use]
-pub fn query_names(query: Option<&str>) -> Vec<String> {
-    let Some(query) = query.filter(|query| !query.is_empty() && !query.contains(';')) else { return Vec::new() };
-    let names = query.split('&').map(|pair| decode_form(pair.split_once('=').map_or(pair, |(name, _)| name)));
-    names.collect::<Option<Vec<_>>>().unwrap_or_default()
+pub fn query_names(query: Option<&str>) -> Option<Vec<String>> {
+    let Some(query) = query.filter(|query| !query.is_empty()) else { return Some(Vec::new()) };
+    if query.contains(';') {
+        return None;
+    }
+    query.split('&').map(|pair| decode_form(pair.split_once('=').map_or(pair, |(name, _)| name))).collect()
 }
 
 fn decode_form(text: &str) -> Option<String> {

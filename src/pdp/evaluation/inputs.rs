@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Evaluation;
 use crate::pdp::json::Json;
 use crate::pdp::path::{self, QueryValue};
-use crate::pdp::policy::condition::expression::{Inputs, ListVariable, TableVariable, TextVariable, TimeVariable};
+use crate::pdp::policy::condition::expression::{Entry, Inputs, ListVariable, TableVariable, TextVariable, TimeVariable};
 use crate::pdp::request::HeaderValue;
 use crate::pdp::role::RoleAssignment;
 use crate::pdp::target::Target;
@@ -26,6 +26,10 @@ impl ExpressionInputs<'_, '_, '_, '_> {
     fn target(&self, number: usize) -> Option<&Target> {
         self.targets.iter().find(|(other, _)| *other == number).map(|(_, target)| &**target)
     }
+}
+
+fn known(value: Option<&str>) -> Entry<'_> {
+    value.map_or(Entry::Absent, |value| Entry::Value(Cow::Borrowed(value)))
 }
 
 fn borrowed(texts: &[Box<str>]) -> Vec<Cow<'_, str>> {
@@ -84,30 +88,29 @@ impl Inputs for ExpressionInputs<'_, '_, '_, '_> {
         }
     }
 
-    fn entry(&self, table: TableVariable, name: &str) -> Option<Cow<'_, str>> {
+    fn entry(&self, table: TableVariable, name: &str) -> Entry<'_> {
         let at = &self.evaluation.at;
         match table {
             TableVariable::Headers => match at.request.headers.single_in_any_spelling(name) {
-                HeaderValue::One(value) => std::str::from_utf8(value).ok().map(Cow::Borrowed),
-                HeaderValue::Absent | HeaderValue::Several => None,
+                HeaderValue::One(value) => std::str::from_utf8(value).map_or(Entry::Unclear, |value| Entry::Value(Cow::Borrowed(value))),
+                HeaderValue::Several => Entry::Unclear,
+                HeaderValue::Absent => Entry::Absent,
             },
             TableVariable::Query => match path::query_value(at.path.query(), name) {
-                QueryValue::One(value) => Some(Cow::Owned(value)),
-                QueryValue::Absent | QueryValue::Ambiguous => None,
+                QueryValue::One(value) => Entry::Value(Cow::Owned(value)),
+                QueryValue::Ambiguous => Entry::Unclear,
+                QueryValue::Absent => Entry::Absent,
             },
-            TableVariable::PrincipalAttributes => {
-                let own = self.evaluation.claims.attributes.get(name).filter(|_| at.principal.is_at_home());
-                own.map(Cow::Borrowed)
-            }
-            TableVariable::TargetAttributes(number) => self.target(number)?.attributes.get(name).map(Cow::Borrowed),
+            TableVariable::PrincipalAttributes => known(self.evaluation.claims.attributes.get(name).filter(|_| at.principal.is_at_home())),
+            TableVariable::TargetAttributes(number) => known(self.target(number).and_then(|target| target.attributes.get(name))),
         }
     }
 
-    fn names(&self, table: TableVariable) -> Vec<Cow<'_, str>> {
+    fn names(&self, table: TableVariable) -> Option<Vec<Cow<'_, str>>> {
         let at = &self.evaluation.at;
         let mut names: Vec<Cow<'_, str>> = match table {
             TableVariable::Headers => at.request.headers.iter().map(|(name, _)| Cow::Borrowed(name)).collect(),
-            TableVariable::Query => path::query_names(at.path.query()).into_iter().map(Cow::Owned).collect(),
+            TableVariable::Query => path::query_names(at.path.query())?.into_iter().map(Cow::Owned).collect(),
             TableVariable::PrincipalAttributes if !at.principal.is_at_home() => Vec::new(),
             TableVariable::PrincipalAttributes => self.evaluation.claims.attributes.iter().map(|(name, _)| Cow::Borrowed(name)).collect(),
             TableVariable::TargetAttributes(number) => {
@@ -117,9 +120,7 @@ impl Inputs for ExpressionInputs<'_, '_, '_, '_> {
         };
         names.sort();
         names.dedup();
-        // What is there several times is not there.
-        names.retain(|name| self.entry(table, name).is_some());
-        names
+        Some(names)
     }
 
     fn crossed_tenants(&self) -> bool {

@@ -25,7 +25,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use environment::Environment;
-pub use inputs::{Inputs, ListVariable, TableVariable, TextVariable, TimeVariable};
+pub use inputs::{Entry, Inputs, ListVariable, TableVariable, TextVariable, TimeVariable};
 
 use program::Node;
 
@@ -205,6 +205,8 @@ pub struct EvaluationError {
 pub enum EvaluationErrorKind {
     /// What is read is not there.
     Absent,
+    /// What is read is there, but not in a way that has one meaning: a header that is there twice.
+    Unclear,
     /// A value of the body is of another kind than the operation takes.
     WrongKind,
     /// A position that the list does not have.
@@ -225,6 +227,7 @@ impl fmt::Display for EvaluationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
             EvaluationErrorKind::Absent => "what is read is not there",
+            EvaluationErrorKind::Unclear => "what is read is there several times, or not readable",
             EvaluationErrorKind::WrongKind => "a value is not of the right kind",
             EvaluationErrorKind::OutOfRange => "the list has no such position",
             EvaluationErrorKind::Overflow => "the result is out of range",

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use crate::pdp::json::Json;
 use crate::pdp::time::UnixTime;
 
-/// The values of one request. Every one can be absent; reading an absent one is an error of the evaluation, and `has` tells.
+/// The values of one request. Every one can be absent; reading an absent one is an error of the evaluation, and `has` tells. What is
+/// there in a way that others may read differently is not absent: even asking whether it is there is an error.
 pub trait Inputs {
     /// A text.
     fn text(&self, variable: TextVariable) -> Option<Cow<'_, str>>;
@@ -16,17 +17,28 @@ pub trait Inputs {
     /// A moment.
     fn time(&self, variable: TimeVariable) -> Option<UnixTime>;
 
-    /// The value of a table under this name. `None`: it is not there, or not clear.
-    fn entry(&self, table: TableVariable, name: &str) -> Option<Cow<'_, str>>;
+    /// What a table has under this name.
+    fn entry(&self, table: TableVariable, name: &str) -> Entry<'_>;
 
-    /// All names of a table, each once.
-    fn names(&self, table: TableVariable) -> Vec<Cow<'_, str>>;
+    /// All names of a table, each once, also those of which the value is unclear. `None`: not even the names are clear.
+    fn names(&self, table: TableVariable) -> Option<Vec<Cow<'_, str>>>;
 
     /// `principal.crossed_tenants`: whether the caller acts in another tenant than the token's.
     fn crossed_tenants(&self) -> bool;
 
     /// `body`: the whole body.
     fn body(&self) -> Option<&Json>;
+}
+
+/// What a table has under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry<'r> {
+    /// Nothing.
+    Absent,
+    /// Several values, or one that is no text.
+    Unclear,
+    /// One text.
+    Value(Cow<'r, str>),
 }
 
 /// The texts.
@@ -95,9 +107,9 @@ pub enum TimeVariable {
 /// The tables: texts by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TableVariable {
-    /// `request.headers`, names in lower case; a header that is there several times is absent.
+    /// `request.headers`, names in lower case; a header that is there several times is unclear.
     Headers,
-    /// `request.query`; a parameter that is there several times is absent.
+    /// `request.query`; a parameter that is there several times is unclear.
     Query,
     /// `principal.attributes`
     PrincipalAttributes,

@@ -13,7 +13,7 @@ const BRACKET: u32 = 4;
 /// Bounds how deep a text can be nested.
 pub(super) fn check(text: &str) -> Result<(), ExpressionError> {
     let characters: Vec<char> = text.chars().collect();
-    let mut scan = Scan { text, characters: &characters, position: 0, open: vec![0] };
+    let mut scan = Scan { text, characters: &characters, position: 0, open: Vec::new(), current: Level::default() };
     while let Some(character) = scan.peek(0) {
         scan.token(character)?;
     }
@@ -24,8 +24,19 @@ struct Scan<'t> {
     text: &'t str,
     characters: &'t [char],
     position: usize,
-    /// For every open bracket, and the text around all of them: how long the chain is that is being read.
-    open: Vec<u32>,
+    /// What is around the innermost bracket that is open.
+    open: Vec<Level>,
+    /// What is in it.
+    current: Level,
+}
+
+/// How deep what is being read within a bracket already is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Level {
+    /// By the conditions (`?`) before it.
+    conditions: u32,
+    /// By the chain that it is part of.
+    chain: u32,
 }
 
 impl Scan<'_> {
@@ -46,16 +57,19 @@ impl Scan<'_> {
                 }
                 return Ok(());
             }
-            '&' | '|' => self.restart(), // the parser keeps these balanced
-            ',' => self.restart(),
-            '?' => self.deeper(BRACKET)?,
+            '&' | '|' => self.current.chain = 0, // the parser keeps these balanced
+            ',' => self.current = Level::default(),
+            '?' => {
+                self.current.conditions += BRACKET;
+                self.deeper(0)?;
+            }
             '(' | '[' | '{' => {
                 self.deeper(BRACKET)?;
-                self.open.push(0);
+                self.open.push(std::mem::take(&mut self.current));
             }
             ')' | ']' | '}' => {
-                if self.open.len() > 1 {
-                    self.open.pop();
+                if let Some(around) = self.open.pop() {
+                    self.current = around;
                 }
             }
             '`' => return Err(self.error(self.position, "'`' has no meaning here: write m[\"name\"] for an odd name")),
@@ -134,18 +148,9 @@ impl Scan<'_> {
         self.error(self.position, "no such escape: write '\\\\' for a backslash, or r\"...\" for a text without escapes")
     }
 
-    /// What follows stands beside what went before, not in it.
-    fn restart(&mut self) {
-        if let Some(chain) = self.open.last_mut() {
-            *chain = 0;
-        }
-    }
-
     fn deeper(&mut self, by: u32) -> Result<(), ExpressionError> {
-        if let Some(chain) = self.open.last_mut() {
-            *chain += by;
-        }
-        if self.open.iter().sum::<u32>() > MAX_DEPTH {
+        self.current.chain += by;
+        if self.open.iter().chain([&self.current]).map(|level| level.conditions + level.chain).sum::<u32>() > MAX_DEPTH {
             return Err(self.error(self.position, "nested too deep from here on: split the expression into several conditions"));
         }
         Ok(())

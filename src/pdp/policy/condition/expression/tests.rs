@@ -17,7 +17,8 @@ const NOW: i64 = 1_784_183_415_250;
 #[derive(Debug, Clone)]
 struct Request {
     headers: Vec<(&'static str, String)>,
-    query: Vec<(&'static str, String)>,
+    /// `None`: it cannot be read.
+    query: Option<Vec<(&'static str, String)>>,
     tenant: Option<&'static str>,
     roles: Vec<String>,
     permissions: Vec<String>,
@@ -32,7 +33,7 @@ impl Default for Request {
     fn default() -> Self {
         Self {
             headers: vec![("x-amount", "250".to_owned()), ("user-agent", "curl/8".to_owned())],
-            query: vec![("page", "2".to_owned())],
+            query: Some(vec![("page", "2".to_owned())]),
             tenant: Some("acme"),
             roles: vec!["EMPLOYEE".to_owned(), "SALES".to_owned()],
             permissions: vec!["orders:read".to_owned()],
@@ -90,29 +91,35 @@ impl Inputs for Request {
         }
     }
 
-    fn entry(&self, table: TableVariable, name: &str) -> Option<Cow<'_, str>> {
+    fn entry(&self, table: TableVariable, name: &str) -> Entry<'_> {
         let found = |entries: &'_ [(&'static str, String)]| {
-            entries.iter().find(|(other, _)| *other == name).map(|(_, value)| Cow::Owned(value.clone()))
+            let mut values = entries.iter().filter(|(other, _)| *other == name).map(|(_, value)| value.clone());
+            match (values.next(), values.next()) {
+                (None, _) => Entry::Absent,
+                (Some(value), None) => Entry::Value(value.into()),
+                _ => Entry::Unclear,
+            }
         };
+        let only = |value: Option<&'static str>| value.map_or(Entry::Absent, |value| Entry::Value(value.into()));
         match table {
             TableVariable::Headers => found(&self.headers),
-            TableVariable::Query => found(&self.query),
-            TableVariable::PrincipalAttributes => {
-                self.attributes.iter().find(|(other, _)| *other == name).map(|(_, value)| Cow::Borrowed(*value))
-            }
+            TableVariable::Query => self.query.as_ref().map_or(Entry::Unclear, |query| found(query)),
+            TableVariable::PrincipalAttributes => only(self.attributes.iter().find(|(other, _)| *other == name).map(|(_, value)| *value)),
             TableVariable::TargetAttributes(_) => {
-                self.target.as_ref().filter(|_| name == "department").map(|(_, _, department)| Cow::Borrowed(*department))
+                only(self.target.as_ref().filter(|_| name == "department").map(|(_, _, department)| *department))
             }
         }
     }
 
-    fn names(&self, table: TableVariable) -> Vec<Cow<'_, str>> {
-        match table {
-            TableVariable::Headers => self.headers.iter().map(|(name, _)| Cow::Borrowed(*name)).collect(),
-            TableVariable::Query => self.query.iter().map(|(name, _)| Cow::Borrowed(*name)).collect(),
-            TableVariable::PrincipalAttributes => self.attributes.iter().map(|(name, _)| Cow::Borrowed(*name)).collect(),
-            TableVariable::TargetAttributes(_) => self.target.iter().map(|_| Cow::Borrowed("department")).collect(),
-        }
+    fn names(&self, table: TableVariable) -> Option<Vec<Cow<'_, str>>> {
+        let mut names: Vec<&'static str> = match table {
+            TableVariable::Headers => self.headers.iter().map(|(name, _)| *name).collect(),
+            TableVariable::Query => self.query.as_ref()?.iter().map(|(name, _)| *name).collect(),
+            TableVariable::PrincipalAttributes => self.attributes.iter().map(|(name, _)| *name).collect(),
+            TableVariable::TargetAttributes(_) => self.target.iter().map(|_| "department").collect(),
+        };
+        names.dedup();
+        Some(names.into_iter().map(Cow::Borrowed).collect())
     }
 
     fn crossed_tenants(&self) -> bool {

@@ -49,7 +49,7 @@ impl<'a> Evaluation<'a> {
             Value::String(text) => text.chars().count(),
             Value::Map(entries) => entries.len(),
             Value::Object(object) => object.iter().count(),
-            Value::Table(table) => self.names(*table).len(),
+            Value::Table(table) => self.names(place, *table)?.len(),
             other => length(other).ok_or_else(|| error(place, EvaluationErrorKind::WrongKind))?,
         };
         i64::try_from(size).map(Value::Int).map_err(|_| error(place, EvaluationErrorKind::Overflow))

@@ -149,6 +149,33 @@ fn what_cannot_be_said_is_an_error_and_not_false() {
 }
 
 #[test]
+fn what_is_there_twice_is_neither_there_nor_absent() {
+    let twice = vec![("x-tenant", "acme".to_owned()), ("x-tenant", "umbrella".to_owned())];
+    let request = Request { headers: twice.clone(), query: Some(twice), ..Request::default() };
+    for text in [
+        "request.headers['x-tenant'] == 'acme'",
+        "request.headers['x-tenant'] != 'acme'",
+        "'x-tenant' in request.headers",
+        "!('x-tenant' in request.headers) || request.headers['x-tenant'] == principal.tenant",
+        "request.query['x-tenant'] == 'acme'",
+        "!('x-tenant' in request.query)",
+        "request.headers.all(name, request.headers[name] != '')",
+        "request.headers == {'x-tenant': 'acme'} || request.headers == {}",
+    ] {
+        assert_eq!(holds(text, &request), Err(Unclear), "{text}");
+    }
+    assert_eq!(holds("request.headers.exists(name, name == 'x-tenant') && !('x-other' in request.headers)", &request), Ok(true));
+}
+
+#[test]
+fn a_query_that_cannot_be_read_is_not_empty() {
+    let request = Request { query: None, ..Request::default() };
+    for text in ["request.query.all(name, name == 'page')", "size(request.query) == 0", "request.query == {}", "!has(request.query.page)"] {
+        assert_eq!(holds(text, &request), Err(Unclear), "{text}");
+    }
+}
+
+#[test]
 fn an_error_is_absorbed_only_by_what_decides_without_it() {
     let request = Request { tenant: None, ..Request::default() };
     let error = "principal.tenant == 'x'";

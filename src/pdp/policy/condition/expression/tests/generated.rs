@@ -15,8 +15,11 @@ fn context(env: Arc<Env>, request: &Request) -> Context<'static, 'static> {
     let text = |variable| request.text(variable).map(|text| Value::from(text.into_owned()));
     let list = |variable| Value::from(request.list(variable).into_iter().map(|text| Value::from(text.into_owned())).collect::<Vec<_>>());
     let table = |table| {
-        let names = request.names(table).into_iter();
-        map(names.filter_map(|name| Some((name.clone().into_owned(), Value::from(request.entry(table, &name)?.into_owned())))))
+        let names = request.names(table).unwrap().into_iter();
+        map(names.filter_map(|name| match request.entry(table, &name) {
+            Entry::Value(text) => Some((name.into_owned(), Value::from(text.into_owned()))),
+            Entry::Absent | Entry::Unclear => None,
+        }))
     };
     let record = |members: Vec<(&str, Option<Value>)>| {
         map(members.into_iter().filter_map(|(name, value)| value.map(|value| (name.to_owned(), value))))

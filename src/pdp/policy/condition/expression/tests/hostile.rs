@@ -147,6 +147,7 @@ fn the_deepest_expressions_that_are_accepted_fit_on_the_stack() {
     }
     assert!(refusal(&nested("(", ")", 40)).ends_with("nested too deep from here on: split the expression into several conditions"));
     assert!(refusal(&format!("1{} == 1", "+1".repeat(200))).contains("nested too deep"));
+    assert!(refusal(&format!("{}true", "true && true ? true : ".repeat(40))).contains("nested too deep"), "'&&' hides nothing");
 }
 
 #[test]

@@ -185,3 +185,22 @@ fn what_is_usual_is_not_too_expensive() {
         assert!(compile(text).estimate() <= MAX_ESTIMATE, "{text}");
     }
 }
+
+#[test]
+fn the_examples_of_the_documentation_are_accepted() {
+    let page = include_str!("../../../../../../docs/conditions.md");
+    let (_, examples) = page.split_once("## Examples").unwrap();
+    let expressions: Vec<String> = examples
+        .split("when: ")
+        .skip(1)
+        .map(|example| {
+            let lines = example.lines().take_while(|line| !line.is_empty() && !line.starts_with("```"));
+            let text = lines.collect::<Vec<_>>().join("\n");
+            text.trim_start_matches('|').trim_matches('"').to_owned()
+        })
+        .collect();
+    assert_eq!(expressions.len(), 6);
+    for expression in expressions {
+        compile(&expression);
+    }
+}

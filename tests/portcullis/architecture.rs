@@ -56,6 +56,12 @@ const RULES: &[Rule] = &[
     Rule { module: "pdp::tenant", never: &[], only: &["crate::pdp::tenant"] },
     Rule { module: "pdp::route", never: &["crate::pdp::policy", "crate::pdp::token", "crate::pdp::credential"], only: &[] },
     Rule { module: "pdp::policy", never: &["crate::pdp::token", "crate::pdp::credential"], only: &[] },
+    // A language of its own: what it reads of a request is handed to it.
+    Rule {
+        module: "pdp::policy::condition::expression",
+        never: &[],
+        only: &["crate::pdp::policy::condition::expression", "crate::pdp::json", "crate::pdp::time"],
+    },
     // Configuration is text and what it compiles to; it neither fetches nor serves.
     Rule {
         module: "config",
@@ -112,6 +118,8 @@ const EXCEPTIONS: &[Except] = &[
     // The GraphQL parser can be replaced in one place.
     Except { never: "bluejay_parser", but_in: &["pdp::policy::condition::graphql::document"] },
     Except { never: "bluejay_core", but_in: &["pdp::policy::condition::graphql::document"] },
+    // Of the crate that reads expressions, only its parser is used, behind a look at how deep they are.
+    Except { never: "cel", but_in: &["pdp::policy::condition::expression::syntax", "pdp::policy::condition::expression::check"] },
     // The sole map to Envoy's messages.
     Except { never: "envoy_types", but_in: &["ext_authz"] },
 ];
@@ -211,6 +219,8 @@ fn a_broken_rule_is_found() {
         ("pdp::token::claims", "use crate::pdp::{time::UnixTime, policy::Access};"),
         ("pdp::token", "use super::route::RouteTable;"),
         ("pdp::policy", "use super::token::claims::Claims;"),
+        ("pdp::policy::condition::expression::evaluate", "use crate::pdp::request::AccessRequest;"),
+        ("pdp::policy::condition::expression::evaluate", "use cel::Program;"),
         ("config::compile", "use crate::pip::http_client;"),
         ("config::schema::route", "use crate::pdp::snapshot::Snapshot;"),
         ("pip::refresh", "fn f() { crate::server::run() }"),

@@ -173,6 +173,12 @@ impl<X> Live<X> {
         self.last_revocations.get(&source)
     }
 
+    /// The roles of tenants and their age, for dumps and metrics.
+    #[must_use]
+    pub fn pulled_tenant_roles(&self, source: SourceId) -> Option<Pulled<TenantRoles>> {
+        self.tenant_roles.get(&source)
+    }
+
     /// Whether a source has answered and what it said is within its bound.
     #[must_use]
     pub fn has_fresh(&self, source: SourceId) -> bool {

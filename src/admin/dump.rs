@@ -18,7 +18,9 @@ pub(super) fn update_gauges(admin: &Admin) {
     live.tokens().settle();
     metrics.cached_tokens.set(count(live.tokens().len()));
     metrics.cached_token_bytes.set(count(live.tokens().weight()));
-    for gauge in [&metrics.keys_age, &metrics.revocations_age] {
+    live.targets().settle();
+    metrics.remembered_targets.set(count(live.targets().len()));
+    for gauge in [&metrics.keys_age, &metrics.revocations_age, &metrics.tenant_roles_age] {
         gauge.reset();
     }
     for gauge in [&metrics.keys, &metrics.revocation_entries] {
@@ -34,6 +36,9 @@ pub(super) fn update_gauges(admin: &Admin) {
             metrics.revocations_age.with_label_values(&name).set(pulled.confirmed.elapsed().as_secs_f64());
             metrics.revocation_entries.with_label_values(&name).set(count(pulled.data.len() as u64));
         }
+        if let Some(pulled) = issuer.tenant_roles.source.and_then(|source| live.pulled_tenant_roles(source)) {
+            metrics.tenant_roles_age.with_label_values(&name).set(pulled.confirmed.elapsed().as_secs_f64());
+        }
     }
 }
 
@@ -42,6 +47,7 @@ pub(super) fn configuration(admin: &Admin) -> Value {
     let version = admin.live.version();
     let snapshot = &version.snapshot;
     admin.live.tokens().settle();
+    admin.live.targets().settle();
     let issuers: Vec<Value> = snapshot
         .issuers
         .iter()
@@ -59,6 +65,12 @@ pub(super) fn configuration(admin: &Admin) -> Value {
                     |pulled| json!({ "age_seconds": pulled.confirmed.elapsed().as_secs_f64(), "entries": pulled.data.len() }),
                 )
             });
+            let tenant_roles = issuer.tenant_roles.source.map(|source| {
+                admin.live.pulled_tenant_roles(source).map_or(
+                    Value::Null,
+                    |pulled| json!({ "age_seconds": pulled.confirmed.elapsed().as_secs_f64(), "roles": pulled.data.len() }),
+                )
+            });
             json!({
                 "name": &*issuer.name,
                 "issuer": &*issuer.issuer,
@@ -66,6 +78,7 @@ pub(super) fn configuration(admin: &Admin) -> Value {
                 "algorithms": issuer.algorithms.iter().map(|algorithm| algorithm.as_str()).collect::<Vec<_>>(),
                 "keys": keys,
                 "revocations": revocations,
+                "tenant_roles": tenant_roles,
             })
         })
         .collect();
@@ -75,6 +88,7 @@ pub(super) fn configuration(admin: &Admin) -> Value {
         "age_seconds": version.since.elapsed().as_secs_f64(),
         "issuers": issuers,
         "routes": snapshot.route_names.iter().map(|name| &**name).collect::<Vec<_>>(),
+        "directory": snapshot.directory.map(|_| json!({ "remembered": admin.live.targets().len() })),
         "token_cache": { "entries": admin.live.tokens().len(), "bytes": admin.live.tokens().weight() },
     })
 }

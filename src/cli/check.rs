@@ -64,11 +64,12 @@ fn load(path: &Path) -> Result<Configuration, Problems> {
         problems
     };
     let source = config_file::read(path).map_err(|error| as_problem(error.to_string()))?;
-    let configuration = Configuration::compile(&source_files(&source))?;
+    let mut configuration = Configuration::compile(&source_files(&source))?;
     let mut problems = Problems::default();
     for source in &configuration.sources {
         problems.extend(key_file_problem(source));
     }
+    configuration.notices.extend(configuration.sources.iter().filter_map(|source| token_file_notice(source)));
     if problems.is_empty() { Ok(configuration) } else { Err(problems) }
 }
 
@@ -85,4 +86,19 @@ fn key_file_problem(source: &Source) -> Option<Problem> {
         },
     };
     Some(Problem { location: None, key: format!("issuers.{}.jwks.file", source.issuer), message: format!("{}: {message}", path.display()) })
+}
+
+/// A file with a token need not be where a configuration is checked; where it is used, it has to be.
+fn token_file_notice(source: &Source) -> Option<Problem> {
+    let (path, key) = match &source.feed {
+        SourceFeed::Directory(directory) => (directory.token_file.as_ref()?, "directory.token_file".to_string()),
+        SourceFeed::TenantRoles(feed) => (feed.source.token_file.as_ref()?, format!("issuers.{}.tenant_roles.token_file", source.issuer)),
+        SourceFeed::Keys(_) | SourceFeed::Revocations(_) => return None,
+    };
+    let message = match std::fs::read_to_string(path) {
+        Err(error) => error.to_string(),
+        Ok(text) if text.trim().is_empty() => "there is no token in it".to_string(),
+        Ok(_) => return None,
+    };
+    Some(Problem { location: None, key, message: format!("{}: {message}", path.display()) })
 }

@@ -118,6 +118,11 @@ impl Targets {
         self.directories().remove(&directory);
     }
 
+    /// Does what is due, so that the number of answers is right.
+    pub fn settle(&self) {
+        self.answers.run_pending_tasks();
+    }
+
     /// How many answers are remembered.
     #[must_use]
     pub fn len(&self) -> u64 {

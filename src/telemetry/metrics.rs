@@ -66,6 +66,10 @@ pub struct Metrics {
     pub revocations_age: GaugeVec,
     /// Entries of the revocation list.
     pub revocation_entries: IntGaugeVec,
+    /// Seconds since the roles of tenants were confirmed.
+    pub tenant_roles_age: GaugeVec,
+    /// Answers of directories that are remembered.
+    pub remembered_targets: IntGauge,
     /// Seconds since the policy in force came into force.
     pub configuration_age: Gauge,
     /// Counts policies that have been in force.
@@ -149,6 +153,12 @@ impl Metrics {
                 "Time since the issuer's revocation list was confirmed.",
                 &["issuer"],
             )?,
+            tenant_roles_age: gauges(
+                "portcullis_tenant_roles_age_seconds",
+                "Time since the identity service last confirmed the roles of tenants.",
+                &["issuer"],
+            )?,
+            remembered_targets: int_gauge("portcullis_targets", "Answers of directories that are remembered.")?,
             revocation_entries: int_gauges("portcullis_revocation_entries", "Entries of the issuer's revocation list.", &["issuer"])?,
             configuration_age: registered(
                 &registry,

@@ -195,3 +195,23 @@ fn there_are_completions_for_the_usual_shells() {
         assert!(output.status.success() && out(&output).contains(word), "{shell}");
     }
 }
+
+#[test]
+fn check_notes_a_token_file_that_cannot_be_read_here() {
+    let folder = mesh::folder();
+    let text = fs::read_to_string(good(folder.path())).expect("the configuration");
+    let secret = folder.path().join("directory.token");
+    let directory = format!("directory: {{ url: \"http://127.0.0.1:1/people\", token_file: {} }}\nroutes:\n", secret.display());
+    let path = folder.path().join("policy.yaml");
+    fs::write(&path, edit(&text, "routes:\n", &directory)).expect("the configuration");
+    let says = || {
+        let output = check(&path);
+        assert!(output.status.success(), "{}", err(&output));
+        out(&output)
+    };
+    assert!(says().contains("note: directory.token_file"), "{}", says());
+    fs::write(&secret, "\n").expect("the token");
+    assert!(says().contains("there is no token in it"), "{}", says());
+    fs::write(&secret, "secret\n").expect("the token");
+    assert!(!says().contains("note:"), "{}", says());
+}

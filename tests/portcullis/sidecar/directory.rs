@@ -72,6 +72,7 @@ async fn a_directory_is_asked_once_and_only_what_it_says_of_whom_it_was_asked_ab
         assert_eq!(reason(&lab, "/people/nobody", &boss).await, "target_unknown");
     }
     assert_eq!(lab.stub.people_asked(), 2, "that there is nobody is remembered too");
+    assert_eq!(lab.sidecar.dump().await["directory"]["remembered"], 2);
 
     // Whoever manages nobody makes no one ask.
     assert_eq!(reason(&lab, "/people/mallory", &bearer(json!({ "roles": ["viewer"] }))).await, "target_not_managed");
@@ -128,6 +129,8 @@ async fn roles_of_tenants_are_pulled_and_when_they_are_too_old_who_needs_them_is
     lab.stub.tenant_roles(json!({ "acme": { "lead": ["blog:posts.lead"] } }));
     wait::until_true("the roles", PATIENCE, async || reason(&lab, "/lead", &lead).await == "allowed").await;
     assert_eq!(reason(&lab, "/lead", &bearer(json!({ "roles": ["lead"], "tenant_id": "globex" }))).await, "permission_missing");
+    assert_eq!(lab.sidecar.dump().await["issuers"][0]["tenant_roles"]["roles"], 1);
+    assert!(lab.sidecar.metrics().await.get("portcullis_tenant_roles_age_seconds{issuer=\"main\"}") < 60.0);
     lab.stub.tenant_roles(json!({ "acme": {} }));
     wait::until_true("the role to be gone", PATIENCE, async || reason(&lab, "/lead", &lead).await == "permission_missing").await;
     lab.stub.break_down(true);

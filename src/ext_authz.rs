@@ -74,15 +74,16 @@ impl AuthorizationServer {
 
     /// The same for a check that a directory has to be asked for, up to its deadline for each question.
     async fn check_with_targets(self, message: Bytes, mut wanted: TargetKey, started: Instant) -> Bytes {
-        for question in 1..=MAX_QUESTIONS {
-            self.inner.live.targets().ask(wanted).await;
-            let asking = if question == MAX_QUESTIONS { Asking::Done } else { Asking::Possible };
-            match self.attempt(&message, started, asking) {
+        for _ in 0..MAX_QUESTIONS {
+            self.inner.live.targets().ask(wanted.clone()).await;
+            match self.attempt(&message, started, Asking::Possible) {
                 Ok(response) => return response,
+                // The deadline has passed. To ask once more would be to wait once more.
+                Err(next) if next == wanted => break,
                 Err(next) => wanted = next,
             }
         }
-        self.refuse(Reason::InternalError)
+        self.attempt(&message, started, Asking::Done).unwrap_or_else(|_| self.refuse(Reason::InternalError))
     }
 
     /// Decides a check and answers it, or says what has to be asked first if it may be.

@@ -3,21 +3,37 @@ use envoy_types::pb::envoy::config::core::v3::{HeaderMap, HeaderValue};
 use envoy_types::pb::envoy::service::auth::v3::AttributeContext;
 use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, Request};
 use proptest::prelude::*;
+use serde_json::json;
+use std::time::Duration;
 
 use super::*;
-use crate::config::{Configuration, SourceFile};
+use crate::config::{Configuration, SourceFeed, SourceFile};
+use crate::pdp::token::algorithm::Algorithm;
+use crate::pdp::token::key::KeySet;
+use crate::policy_test::keys::key_set;
+use crate::policy_test::token::TokenSpec;
 
 const CONFIGURATION: &str = r#"
 issuers:
-  manager: { issuer: https://id.example.com, audiences: [blog], jwks: { url: http://127.0.0.1:1/jwks } }
+  manager: { issuer: https://id.example.com, audiences: [blog], jwks: { url: http://127.0.0.1:1/jwks }, claims: { roles: roles } }
+permissions: { syntax: name }
+roles: { boss: { permissions: [], manages: { roles: ["*"] } } }
+directory: { url: http://127.0.0.1:1/people }
 routes:
   - { path: /public, methods: { GET: { access: public } } }
   - { path: /private, methods: { GET: { access: authenticated } } }
+  - { path: "/people/{user}", targets: { user: { path: user } }, methods: { GET: { manages: user } } }
 "#;
 
+fn configuration() -> Configuration {
+    Configuration::compile(&[SourceFile { name: "test.yaml".into(), text: CONFIGURATION.into() }]).unwrap()
+}
+
 fn server() -> AuthorizationServer {
-    let file = SourceFile { name: "test.yaml".into(), text: CONFIGURATION.into() };
-    let snapshot = Configuration::compile(&[file]).unwrap().snapshot;
+    serving(configuration().snapshot)
+}
+
+fn serving(snapshot: Snapshot) -> AuthorizationServer {
     let metrics = Arc::new(Metrics::new().unwrap());
     let counters = metrics.route_counters(&snapshot.route_names);
     AuthorizationServer::new(Arc::new(Live::new(snapshot, counters)), metrics, Arc::new(Signer::generate().unwrap()))
@@ -40,7 +56,11 @@ fn message(http: HttpRequest) -> Vec<u8> {
 
 /// The status code that Envoy looks at, the HTTP status of a denied response, and the reason in the metadata.
 fn answer(message: &[u8]) -> (i32, Option<i32>, String) {
-    let response = CheckResponse::decode(server().check(message)).unwrap();
+    told(server().check(message))
+}
+
+fn told(response: Bytes) -> (i32, Option<i32>, String) {
+    let response = CheckResponse::decode(response).unwrap();
     let reason = format!("{:?}", response.dynamic_metadata.unwrap().fields["reason"].kind);
     let status = match response.http_response.unwrap() {
         HttpResponse::DeniedResponse(denied) => Some(denied.status.unwrap().code),
@@ -83,6 +103,34 @@ fn what_is_no_http_request_is_refused() {
         assert_eq!(status, Some(400));
         assert!(reason.contains("request_malformed"), "{reason}");
     }
+}
+
+#[tokio::test]
+async fn a_directory_that_does_not_answer_is_waited_for_once() {
+    let Configuration { snapshot, sources, .. } = configuration();
+    let server = serving(snapshot);
+    let live = &server.inner.live;
+    let keys = Arc::new(KeySet::parse(key_set(&["rsa-a"]).unwrap().to_string().as_bytes(), &[Algorithm::Rs256]).unwrap());
+    let mut questions = None;
+    for source in &sources {
+        match &source.feed {
+            SourceFeed::Keys(_) => live.publish_keys(source.id, Arc::clone(&keys), Instant::now(), Duration::from_secs(60)),
+            SourceFeed::Directory(_) => questions = Some(live.targets().serve(source.id, Duration::from_millis(1))),
+            SourceFeed::Revocations(_) | SourceFeed::TenantRoles(_) => {}
+        }
+    }
+    let now = clock::now().as_seconds();
+    let claims = json!({ "iss": "https://id.example.com", "aud": "blog", "roles": ["boss"], "iat": now, "exp": now + 60 });
+    let token = String::from_utf8(TokenSpec::with_claims(claims).mint().unwrap()).unwrap();
+    let ask = message(http("/people/bob", &[("authorization", &format!("Bearer {token}"))]));
+
+    let response = Check(server.clone()).call(tonic::Request::new(ask.into())).await.unwrap();
+    let (_, status, reason) = told(response.into_inner());
+    assert_eq!(status, Some(503));
+    assert!(reason.contains("target_unavailable"), "{reason}");
+    let mut questions = questions.unwrap();
+    assert!(questions.try_recv().is_ok());
+    assert!(questions.try_recv().is_err(), "it was asked, and waited for, more than once");
 }
 
 proptest! {

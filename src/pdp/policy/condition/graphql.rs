@@ -3,11 +3,8 @@
 //! The path of a GraphQL service says nothing of what is asked; the body does. It is taken apart as the service takes it apart
 //! (GraphQL specification, September 2025; GraphQL over HTTP), and what services are known to take apart differently is refused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
 
 use crate::pdp::json::Json;
 
@@ -128,11 +125,12 @@ pub struct GraphqlRule<P> {
     subscriptions: Fields<P>,
 }
 
-type Fields<P> = HashMap<Box<str>, Box<[P]>, RandomState>;
+/// In an order of their own, so that whatever is said of a policy is said alike each time.
+type Fields<P> = BTreeMap<Box<str>, Box<[P]>>;
 
 impl<P> Default for GraphqlRule<P> {
     fn default() -> Self {
-        Self { queries: HashMap::default(), mutations: HashMap::default(), subscriptions: HashMap::default() }
+        Self { queries: BTreeMap::new(), mutations: BTreeMap::new(), subscriptions: BTreeMap::new() }
     }
 }
 
@@ -172,9 +170,9 @@ impl<P> GraphqlRule<P> {
         fields.get(field).map(AsRef::as_ref)
     }
 
-    /// All permissions that any field can ask for.
+    /// All permissions that any field can ask for, in a fixed order.
     pub fn all_permissions(&self) -> impl Iterator<Item = &P> {
-        [&self.queries, &self.mutations, &self.subscriptions].into_iter().flat_map(HashMap::values).flatten()
+        [&self.queries, &self.mutations, &self.subscriptions].into_iter().flat_map(BTreeMap::values).flatten()
     }
 
     /// The permissions that a request needs: those of all its root fields.

@@ -9,11 +9,16 @@ use crate::harness::process::{Process, programs};
 use crate::harness::turn;
 
 /// The examples that are walked through below.
-const EXAMPLES: [&str; 4] = ["company", "erp", "saas", "two-level"];
+const EXAMPLES: [&str; 5] = ["admin-tiers", "company", "erp", "saas", "two-level"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_row_of_the_demo_comes_out_as_expected() {
     walk(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_row_of_the_example_admin_tiers_comes_out_as_expected() {
+    walk(&["--example", "admin-tiers"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -143,10 +143,10 @@ fn evaluate(view: &View<'_>, request: &AccessRequest<'_>, now: UnixTime, notes: 
 
     let grant = evaluation.check_permissions(&rule.all).map_err(|refusal| note(refusal, notes))?;
     check_surroundings(route, request, now)?;
-    let grant = evaluation.check_conditions(&rule.all).map_err(|refusal| note(refusal, notes))?.or(grant);
+    let grant = grant.and(evaluation.check_conditions(&rule.all).map_err(|refusal| note(refusal, notes))?);
     let grant = match rule.any.as_slice() {
         [] => grant,
-        alternatives => evaluation.check_any(alternatives).map_err(|refusal| note(refusal, notes))?.or(grant),
+        alternatives => grant.and(evaluation.check_any(alternatives).map_err(|refusal| note(refusal, notes))?),
     };
     notes.attributes = grant.boundary.as_ref().map(|boundary| evaluation.attributes_within(boundary));
     notes.scope = grant.scope;

@@ -2,16 +2,13 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::View;
-use super::attribute::{Attributes, is_safe_value};
-use super::decision::{Effect, Granted, Reason};
+use super::decision::{Effect, Reason};
 use super::json::Json;
 use super::path::NormalizedPath;
-use super::permission::{Permission, PermissionSet};
 use super::policy::RoutePolicy;
 use super::policy::condition::authentication::{AuthenticationEvent, StepUp};
 use super::policy::condition::body::{BodyError, field_text, json_body};
@@ -21,15 +18,19 @@ use super::policy::requirement::{Requirement, ScopeRule};
 use super::policy::value::{self, RequestValue, Revealed};
 use super::principal::Principal;
 use super::request::{AccessRequest, Host};
-use super::role::{ManageRule, TenantRoles, Within};
-use super::scope::{Holds, Level, RequiredPermission};
-use super::target::{Target, TargetFact, TargetKey};
+use super::role::TenantRoles;
+use super::scope::RequiredPermission;
+use super::target::TargetKey;
 use super::time::UnixTime;
 use super::token::claims::Claims;
 use super::token::profile::IssuerPolicy;
 
+mod grant;
 mod inputs;
+mod target;
 
+pub(super) use grant::Grant;
+use grant::Holder;
 use inputs::ExpressionInputs;
 
 /// Why a requirement is not met.
@@ -46,52 +47,6 @@ impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
         Self { reason, step_up: None, wanted: None }
     }
-}
-
-/// How permissions were granted: of several, as the narrowest one was.
-#[derive(Debug, Default)]
-pub(super) struct Grant {
-    /// In which scope, where permissions have scopes.
-    pub scope: Option<Arc<str>>,
-    /// By a role with this boundary.
-    pub boundary: Option<Attributes>,
-}
-
-impl Grant {
-    /// This grant, or the other one where there was nothing to grant.
-    pub fn or(self, other: Self) -> Self {
-        if self.scope.is_some() || self.boundary.is_some() { self } else { other }
-    }
-}
-
-/// Something that gives the caller permissions: the token, or a role.
-struct Holder<'a> {
-    permissions: &'a PermissionSet,
-    /// It grants nothing beyond this.
-    within: Option<&'a PermissionSet>,
-    /// It counts only where what the request is about has these attributes.
-    boundary: Option<&'a Attributes>,
-    manages: Option<&'a ManageRule>,
-}
-
-impl Holder<'_> {
-    fn allows(&self, permission: &Permission) -> bool {
-        self.permissions.allows(permission) && self.within.is_none_or(|within| within.allows(permission))
-    }
-
-    /// The number of the widest level that is granted.
-    fn widest(&self, required: &RequiredPermission) -> Option<usize> {
-        required.levels().iter().position(|level| self.allows(&level.permission))
-    }
-}
-
-/// A level at which a permission is granted.
-struct Found<'h, 'q> {
-    /// Its number: the widest one is 0.
-    place: usize,
-    level: &'q Level,
-    /// The boundary of the role that grants it.
-    boundary: Option<&'h Attributes>,
 }
 
 /// What is at hand when requirements are checked.
@@ -127,138 +82,9 @@ impl<'a, 'r, 'p> Evaluation<'a, 'r, 'p> {
         evaluation
     }
 
-    fn add_roles(&mut self) {
-        let (claims, roles) = (self.claims, &self.at.view.snapshot.roles);
-        // What is said of somebody in their own tenant says nothing in another.
-        let at_home = self.at.principal.is_at_home();
-        for assignment in &claims.roles {
-            let boundary = Some(&assignment.boundary).filter(|boundary| !boundary.is_empty());
-            let holder = match roles.get(&assignment.role) {
-                Some(role) if !role.may_be_assigned(&assignment.boundary) => continue,
-                Some(role) => Holder { permissions: &role.permissions, within: None, boundary, manages: role.manages.as_ref() },
-                None => match self.tenants_own(&assignment.role) {
-                    Some(permissions) => {
-                        Holder { permissions, within: self.at.issuer.tenant_roles.within.as_deref(), boundary, manages: None }
-                    }
-                    None => {
-                        self.unknown_roles += 1;
-                        continue;
-                    }
-                },
-            };
-            if at_home || (boundary.is_none() && roles.get(&assignment.role).is_some()) {
-                self.holders.push(holder);
-            }
-        }
-    }
-
-    /// A role that the token's tenant defined for itself.
-    fn tenants_own(&self, role: &str) -> Option<&'a PermissionSet> {
-        let claims = self.claims;
-        let carried = claims.tenant_roles.iter().find(|(name, _)| **name == *role).map(|(_, permissions)| permissions);
-        carried.or_else(|| self.at.tenant_roles?.get(claims.tenant.as_ref()?, role))
-    }
-
     /// How many of the token's roles nobody knows. They grant nothing.
     pub fn unknown_roles(&self) -> usize {
         self.unknown_roles
-    }
-
-    /// Whether there may be more permissions than are known.
-    fn roles_are_missing(&self) -> bool {
-        self.unknown_roles > 0 && self.at.issuer.tenant_roles.source.is_some() && self.at.tenant_roles.is_none()
-    }
-
-    /// All permissions of a requirement; gives how the narrowest one was granted.
-    pub fn check_permissions(&self, requirement: &Requirement) -> Result<Grant, Refusal> {
-        self.narrowest(requirement.permissions.iter(), &requirement.scope)
-    }
-
-    fn narrowest<'q>(&self, all: impl Iterator<Item = &'q RequiredPermission>, rule: &ScopeRule) -> Result<Grant, Refusal> {
-        let mut narrowest: Option<Found<'_, 'q>> = None;
-        for required in all {
-            let found = self.check_permission(required, rule)?;
-            if narrowest.as_ref().is_none_or(|narrowest| found.place > narrowest.place) {
-                narrowest = Some(found);
-            }
-        }
-        Ok(narrowest.map_or_else(Grant::default, |Found { level, boundary, .. }| Grant {
-            scope: level.scope.as_ref().map(|scope| Arc::clone(&scope.name)),
-            boundary: boundary.cloned(),
-        }))
-    }
-
-    /// The widest level at which a permission is granted and what the request is about is within its scope.
-    fn check_permission<'q>(&self, required: &'q RequiredPermission, rule: &ScopeRule) -> Result<Found<'_, 'q>, Refusal> {
-        let mut best: Option<Found<'_, 'q>> = None;
-        let mut granted = false;
-        let mut undecided = None;
-        for holder in &self.holders {
-            let Some(widest) = holder.widest(required) else { continue };
-            granted = true;
-            match self.is_within_boundary(holder, rule) {
-                Ok(true) => {}
-                Ok(false) => continue,
-                Err(refusal) => {
-                    undecided.get_or_insert(refusal);
-                    continue;
-                }
-            }
-            // A wider grant includes the narrower ones.
-            for (place, level) in required.levels().iter().enumerate().skip(widest) {
-                if best.as_ref().is_some_and(|best| best.place <= place) {
-                    break;
-                }
-                match self.is_in_scope(level, holder, rule) {
-                    Ok(true) => {
-                        best = Some(Found { place, level, boundary: holder.boundary });
-                        break;
-                    }
-                    Ok(false) => {}
-                    Err(refusal) => {
-                        undecided.get_or_insert(refusal);
-                    }
-                }
-            }
-        }
-        match (best, undecided) {
-            (Some(best), _) => Ok(best),
-            (None, Some(refusal)) => Err(refusal),
-            (None, None) if self.roles_are_missing() => Err(Reason::RolesUnavailable.into()),
-            (None, None) if granted => Err(Reason::ScopeInsufficient.into()),
-            (None, None) => Err(Reason::PermissionMissing.into()),
-        }
-    }
-
-    fn is_within_boundary(&self, holder: &Holder<'_>, rule: &ScopeRule) -> Result<bool, Refusal> {
-        for (name, value) in holder.boundary.into_iter().flat_map(Attributes::iter) {
-            // What the request does not reveal cannot be within.
-            let Some(revealed) = rule.attribute(name) else { return Ok(false) };
-            if self.revealed(revealed)?.as_deref() != Some(value) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn is_in_scope(&self, level: &Level, holder: &Holder<'_>, rule: &ScopeRule) -> Result<bool, Refusal> {
-        let Some(scope) = &level.scope else { return Ok(true) };
-        if rule.by_service {
-            return Ok(true);
-        }
-        let (revealed, own) = match &scope.holds {
-            Holds::Everywhere => return Ok(true),
-            Holds::Subject => (rule.subject.as_ref(), Some(&*self.claims.subject)),
-            Holds::Attribute(name) => (rule.attribute(name), self.own_attribute(holder, name)),
-        };
-        let (Some(revealed), Some(own)) = (revealed, own) else { return Ok(false) };
-        Ok(self.revealed(revealed)?.as_deref() == Some(own))
-    }
-
-    /// The caller's attribute: within an assignment with a boundary, the boundary's.
-    fn own_attribute<'h>(&'h self, holder: &Holder<'h>, name: &str) -> Option<&'h str> {
-        let bounded = holder.boundary.and_then(|boundary| boundary.get(name));
-        bounded.or_else(|| self.claims.attributes.get(name).filter(|_| self.at.principal.is_at_home()))
     }
 
     /// What a request reveals. `None`: nothing clear.
@@ -350,7 +176,7 @@ impl<'a, 'r, 'p> Evaluation<'a, 'r, 'p> {
     pub fn check_any(&self, alternatives: &[Requirement]) -> Result<Grant, Refusal> {
         let mut refusals = Vec::new();
         for requirement in alternatives {
-            let met = self.check_permissions(requirement).and_then(|grant| Ok(self.check_conditions(requirement)?.or(grant)));
+            let met = self.check_permissions(requirement).and_then(|grant| Ok(grant.and(self.check_conditions(requirement)?)));
             match met {
                 Ok(grant) => return Ok(grant),
                 Err(refusal) => refusals.push(refusal),
@@ -362,73 +188,5 @@ impl<'a, 'r, 'p> Evaluation<'a, 'r, 'p> {
             _ => 2,
         };
         Err(refusals.into_iter().min_by_key(weight).unwrap_or_else(|| Reason::InternalError.into()))
-    }
-
-    /// Whether one of the caller's roles manages a target.
-    fn check_manages(&self, number: usize) -> Result<(), Refusal> {
-        let managing = || self.holders.iter().filter_map(|holder| Some((holder, holder.manages?)));
-        // Who manages nobody need not learn whether there is such a person.
-        if managing().next().is_none() {
-            return Err(Reason::TargetNotManaged.into());
-        }
-        let target = self.target(number)?;
-        let reaches = |(holder, rule): (&Holder<'_>, &ManageRule)| {
-            let within_boundary = holder.boundary.into_iter().flat_map(Attributes::iter);
-            let within = match &rule.within {
-                Within::Tenant => true,
-                Within::Attribute(name) => {
-                    let own = self.own_attribute(holder, name);
-                    own.is_some() && own == target.attributes.get(name)
-                }
-            };
-            within && rule.covers(&target) && within_boundary.into_iter().all(|(name, value)| target.attributes.get(name) == Some(value))
-        };
-        if managing().any(reaches) { Ok(()) } else { Err(Reason::TargetNotManaged.into()) }
-    }
-
-    fn target_id(&self, number: usize) -> Result<Cow<'_, str>, Refusal> {
-        let (_, place) = self.at.route.targets.get(number).ok_or(Reason::InternalError)?;
-        self.value(place)?.filter(|id| is_safe_value(id)).ok_or_else(|| Reason::TargetUnclear.into())
-    }
-
-    /// What the directory says of a target in the tenant in which the request takes place.
-    fn target(&self, number: usize) -> Result<Arc<Target>, Refusal> {
-        let directory = self.at.view.snapshot.directory.ok_or(Reason::InternalError)?;
-        let key = TargetKey { directory, tenant: self.at.principal.tenant().cloned(), user: self.target_id(number)?.into() };
-        match self.at.view.facts.target(&key) {
-            TargetFact::Known(target) => Ok(target),
-            TargetFact::Unknown => Err(Reason::TargetUnknown.into()),
-            TargetFact::Failed => Err(Reason::TargetUnavailable.into()),
-            TargetFact::NotAsked => Err(Refusal { wanted: Some(key), ..Reason::TargetUnavailable.into() }),
-        }
-    }
-
-    /// Of all permissions that routes ask for, those that the caller has: the widest scope that holds everywhere, and what a role with
-    /// a boundary adds to that.
-    pub fn permissions(&self) -> Vec<Granted> {
-        let mut all = Vec::new();
-        for required in &self.at.view.snapshot.permissions {
-            let of = |bounded: bool| self.holders.iter().filter(move |holder| holder.boundary.is_some() == bounded);
-            let granted = |place: usize, boundary: Option<&Attributes>| Granted {
-                permission: Arc::clone(required.name()),
-                scope: required.levels().get(place).and_then(|level| level.scope.as_ref()).map(|scope| Arc::clone(&scope.name)),
-                boundary: boundary.cloned().unwrap_or_default(),
-            };
-            let everywhere = of(false).filter_map(|holder| holder.widest(required)).min();
-            all.extend(everywhere.map(|place| granted(place, None)));
-            for holder in of(true) {
-                let adds = |place: &usize| everywhere.is_none_or(|everywhere| *place < everywhere);
-                let addition = holder.widest(required).filter(adds).map(|place| granted(place, holder.boundary));
-                all.extend(addition.filter(|addition| !all.contains(addition)));
-            }
-        }
-        all
-    }
-
-    /// The caller's attributes where a grant of a role with a boundary replaces some of them: `name=value`, joined by commas.
-    pub fn attributes_within(&self, boundary: &Attributes) -> Box<str> {
-        let own = self.claims.attributes.iter().filter(|(name, _)| boundary.get(name).is_none());
-        let all: Vec<String> = own.chain(boundary.iter()).map(|(name, value)| format!("{name}={value}")).collect();
-        all.join(",").into()
     }
 }

@@ -32,11 +32,13 @@ impl Surroundings<'_> {
     pub fn method(&self, schema: &MethodSchema, problems: &mut Problems) -> MethodRule {
         let shared = &self.route.requirements;
         let mut all = self.requirement(&schema.all, problems);
-        if let (AccessSchema::Public, Some(condition)) = (schema.access, shared.conditions.first()) {
+        if let (AccessSchema::Public, Some(shared)) = (schema.access, shared.conditions.iter().chain(&shared.permissions).next()) {
             let message =
-                format!("the condition at {} would not be looked at here: what is public asks nobody for anything", condition.location);
+                format!("what is asked for at {} would not be looked at here: what is public asks nobody for anything", shared.location);
             schema.method.problem(problems, message);
         }
+        let shared_permissions = shared.permissions.iter().filter_map(|text| self.vocabulary.required(text, problems));
+        all.permissions.insert_many(0, shared_permissions.collect::<Vec<_>>());
         let shared_conditions: Vec<Expression> = shared.conditions.iter().filter_map(|text| self.condition(text, problems)).collect();
         all.conditions = shared_conditions.into_iter().chain(all.conditions).collect();
         all.authentication = compile_authentication(shared.authentication.iter().chain(&schema.all.authentication));

@@ -37,6 +37,9 @@ pub(super) fn check_satisfiable(routes: &[RouteSchema], issuers: &[IssuerSchema]
         {
             rule.method.problem(problems, "a token is needed and there are no 'issuers'");
         }
+        if let (Some(first), false) = (route.requirements.permissions.first(), grants) {
+            first.problem(problems, advice("'permissions' or 'roles'"));
+        }
         for requirement in route.methods.iter().flat_map(|rule| std::iter::once(&rule.all).chain(&rule.any)) {
             let fields = requirement.graphql.iter().flat_map(|graphql| graphql.value.query.iter().chain(&graphql.value.mutation));
             let first = requirement.permissions.iter().chain(fields.flat_map(|(_, permissions)| permissions)).next();

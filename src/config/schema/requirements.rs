@@ -55,6 +55,8 @@ pub(crate) struct Requirements {
     pub acting: Option<Located<bool>>,
     /// Names, and where requests say them.
     pub targets: Vec<(Located<String>, Located<PlaceSchema>)>,
+    /// Permissions that every method needs besides its own.
+    pub permissions: Vec<Located<String>>,
     /// Conditions in CEL.
     pub conditions: Vec<Located<String>>,
     /// Mesh identities, a list from each level.
@@ -85,6 +87,7 @@ impl Requirements {
             scope: map.take("scope").and_then(|node| requirement::scope(&node, problems)),
             acting: map.take("acting").and_then(|node| acting(&node, problems)),
             targets: map.take("targets").map(|node| targets(&node, problems)).unwrap_or_default(),
+            permissions: map.take("permission").and_then(|node| node.strings(problems)).unwrap_or_default(),
             conditions: map.take("when").map(|node| conditions(&node, problems)).unwrap_or_default(),
             callers: map.take("principals").and_then(|node| callers(&node, problems)).into_iter().collect(),
             authentication: authentication(map, problems).into_iter().collect(),
@@ -109,6 +112,7 @@ impl Requirements {
             scope: merge.one("scope", self.scope, &outer.scope),
             acting: merge.one("acting", self.acting, &outer.acting),
             targets: outer.targets.iter().cloned().chain(self.targets).collect(),
+            permissions: outer.permissions.iter().cloned().chain(self.permissions).collect(),
             conditions: outer.conditions.iter().cloned().chain(self.conditions).collect(),
             callers: outer.callers.iter().cloned().chain(self.callers).collect(),
             authentication: outer.authentication.iter().cloned().chain(self.authentication).collect(),

@@ -100,7 +100,8 @@ impl Connection {
         Self::over(stream, "localhost".into()).await
     }
 
-    async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, host: String) -> Result<Self, String> {
+    /// Over a stream that somebody else opened.
+    pub async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, host: String) -> Result<Self, String> {
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         tokio::spawn(connection);
         Ok(Self { sender, host })

@@ -68,6 +68,11 @@ impl Vocabulary {
         self.attributes.iter().any(|attribute| **attribute == *name)
     }
 
+    /// All attributes.
+    pub fn attributes(&self) -> &[Arc<str>] {
+        &self.attributes
+    }
+
     /// Reports an attribute that nobody could have.
     pub fn check_attribute(&self, name: &Located<String>, what: &str, problems: &mut Problems) {
         if !self.is_attribute(&name.value) {

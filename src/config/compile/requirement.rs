@@ -76,18 +76,24 @@ impl Surroundings<'_> {
         if let (Some(shared), Some(own)) = (shared, &schema.scope) {
             own.problem(problems, format!("the route or a group around it says 'scope' already, at {}; keep one of them", shared.location));
         }
-        let scope = schema.scope.as_ref().or(shared).map(|scope| self.scope(scope, problems)).unwrap_or_default();
         let target = |name: &Located<String>, problems: &mut Problems| self.target(name, problems);
         let manages: Vec<usize> = schema.manages.iter().filter_map(|name| target(name, problems)).collect();
         if let (Some(name), false) = (&schema.manages, self.has_directory) {
             name.problem(problems, NO_DIRECTORY);
         }
+        let is_self: Vec<usize> = schema.is_self.iter().filter_map(|name| target(name, problems)).collect();
+        let scope = match (schema.scope.as_ref().or(shared), manages.first().or(is_self.first())) {
+            (Some(scope), _) => self.scope(scope, problems),
+            // Who the request is about says what it is about.
+            (None, Some(target)) => self.scope_of_target(*target),
+            (None, None) => ScopeRule::default(),
+        };
         Requirement {
             permissions: schema.permissions.iter().filter_map(|text| self.vocabulary.required(text, problems)).collect(),
             scope,
             authentication: compile_authentication(schema.authentication.iter()),
             callers: schema.callers.iter().map(|callers| compile_callers(callers, problems)).collect(),
-            is_self: schema.is_self.iter().filter_map(|name| target(name, problems)).collect(),
+            is_self,
             manages,
             body: schema.body_only.iter().filter_map(|only| compile_fields(only, problems)).collect(),
             graphql: schema.graphql.as_ref().map(|graphql| self.graphql(graphql, problems)),
@@ -185,6 +191,13 @@ impl Surroundings<'_> {
             }
         }
         rule
+    }
+
+    /// What is known of a target.
+    fn scope_of_target(&self, target: usize) -> ScopeRule {
+        let attributes = if self.has_directory { self.vocabulary.attributes() } else { &[] };
+        let revealed = attributes.iter().map(|name| (Arc::clone(name), Revealed::TargetAttribute(target, Arc::clone(name))));
+        ScopeRule { by_service: false, subject: Some(Revealed::TargetId(target)), attributes: revealed.collect() }
     }
 
     /// `attribute` is the one that is looked for; `None`: the subject.

@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::assertion::Signer;
+use crate::audit::Trail;
 use crate::server::health::Health;
 use crate::state::{Live, NotReady};
 use crate::telemetry::log::DroppedLines;
@@ -30,6 +31,8 @@ pub struct Admin {
     pub signer: Arc<Signer>,
     /// Whether the sidecar is draining.
     pub health: Health,
+    /// The audit trail, if there is one.
+    pub trail: Option<Trail>,
     /// Log lines that nobody read in time.
     pub dropped_lines: DroppedLines,
     /// Held while gauges are brought up to date and encoded, so that two scrapes at once do not mix.
@@ -48,12 +51,13 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: impl Future<Output
         .route("/metrics", get(metrics))
         .route("/config", get(config))
         .route("/.well-known/jwks.json", get(assertion_keys))
+        .route("/audit", get(audit))
         .with_state(admin);
     axum::serve(listener, router).with_graceful_shutdown(stop).await
 }
 
 async fn index() -> &'static str {
-    "portcullis\n\n/livez    the process is alive\n/readyz   it can decide (503 and why, if not)\n/metrics  for Prometheus\n/config   the policy in force, keys and revocations\n/.well-known/jwks.json  the key that signs assertions towards the service behind\n"
+    "portcullis\n\n/livez    the process is alive\n/readyz   it can decide (503 and why, if not)\n/metrics  for Prometheus\n/config   the policy in force, keys and revocations\n/audit    the last record of the audit trail\n/.well-known/jwks.json  the key that signs assertions towards the service behind\n"
 }
 
 /// What keeps the sidecar from being ready, in words.
@@ -97,4 +101,8 @@ async fn config(State(admin): State<Admin>) -> Response {
 async fn assertion_keys(State(admin): State<Admin>) -> Response {
     ([(header::CONTENT_TYPE, "application/jwk-set+json"), (header::CACHE_CONTROL, "max-age=60")], admin.signer.key_set().to_string())
         .into_response()
+}
+
+async fn audit(State(admin): State<Admin>) -> Response {
+    axum::Json(dump::audit(&admin)).into_response()
 }

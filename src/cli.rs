@@ -7,6 +7,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::telemetry::log::LogFormat;
 
+mod audit;
 mod check;
 mod run;
 mod test;
@@ -17,9 +18,10 @@ Examples:
   portcullis test tests.yaml                     does it decide as these cases say?
   portcullis run --config portcullis.yaml        answer Envoy's checks until SIGTERM
   portcullis run --config /etc/portcullis        a folder: all its *.yaml files count as one
+  portcullis audit verify audit.jsonl            was anything in this audit trail changed?
   kill -HUP $(pidof portcullis)                  look at the configuration now (it is watched anyway)
 
-Exit status: 0 fine, 1 the configuration, a case or the environment is not, 2 the command line is not.";
+Exit status: 0 fine, 1 the configuration, a case, the environment or an audit trail is not, 2 the command line is not.";
 
 /// A sidecar authorization proxy: beside Envoy, it decides which requests may pass.
 #[derive(Debug, Parser)]
@@ -55,11 +57,23 @@ enum Command {
     /// Decide the cases of test files and say which of them do not come out as they should.
     #[command(after_help = test::EXAMPLES)]
     Test(test::Options),
+    /// Look at audit trails.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Print a completion script for a shell, such as: portcullis completions bash > /etc/bash_completion.d/portcullis
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Say whether records were changed, removed, inserted or reordered since they were written, and where first.
+    #[command(after_help = audit::EXIT_STATUS)]
+    Verify(audit::Verify),
 }
 
 /// Does what the command line says.
@@ -69,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Run { config, log_format, log } => run::run(config, log_format, &log),
         Command::Check { config, json } => check::check(&config, json),
         Command::Test(options) => test::test(&options),
+        Command::Audit { command: AuditCommand::Verify(verify) } => audit::verify(verify),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "portcullis", &mut std::io::stdout());
             ExitCode::SUCCESS

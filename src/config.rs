@@ -14,7 +14,8 @@ mod yaml;
 
 pub use problem::{Location, Problem, Problems};
 pub use schema::{
-    DirectorySource, GrpcAddress, JwksLocation, JwksSource, Listen, RevocationSource, Source, SourceFeed, TenantRoleFeed, TenantRoleSource,
+    AuditSettings, DirectorySource, GrpcAddress, JwksLocation, JwksSource, Listen, RevocationSource, Source, SourceFeed, TenantRoleFeed,
+    TenantRoleSource, WhenUnwritable,
 };
 pub(crate) use yaml::{list, load, nearest};
 
@@ -34,6 +35,8 @@ pub struct Configuration {
     pub snapshot: Snapshot,
     /// Where to listen. Fixed at start.
     pub listen: Listen,
+    /// Where what audited routes are asked for is recorded; `None`: there are no such routes. Fixed at start.
+    pub audit: Option<AuditSettings>,
     /// What has to be pulled from identity services.
     pub sources: Vec<Arc<Source>>,
     /// What is allowed and worth knowing, such as overrides.

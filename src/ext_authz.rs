@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use envoy_types::ext_authz::v3::pb::CheckRequest;
+use envoy_types::ext_authz::v3::pb::{CheckRequest, CheckResponse};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use prost::Message;
@@ -20,6 +20,7 @@ use tonic::body::Body;
 use tonic::server::{Grpc, NamedService, UnaryService};
 
 use crate::assertion::Signer;
+use crate::audit::{AuditedCheck, PendingRecord, Receipt, Trail};
 use crate::clock;
 use crate::pdp;
 use crate::pdp::decision::{Decision, Effect, Reason};
@@ -27,7 +28,7 @@ use crate::pdp::request::AccessRequest;
 use crate::pdp::snapshot::Snapshot;
 use crate::pdp::target::TargetKey;
 use crate::pdp::time::UnixTime;
-use crate::state::Live;
+use crate::state::{Live, Version};
 use crate::telemetry::metrics::{Metrics, RouteCounters};
 
 mod check_request;
@@ -56,38 +57,53 @@ struct Inner {
     metrics: Arc<Metrics>,
     signer: Arc<Signer>,
     ids: record::DecisionIds,
+    /// Where decisions about audited routes are recorded.
+    trail: Option<Trail>,
 }
 
 impl AuthorizationServer {
-    /// A server over this state.
+    /// A server over this state. Without a trail, requests to audited routes are refused.
     #[must_use]
-    pub fn new(live: Arc<Live<RouteCounters>>, metrics: Arc<Metrics>, signer: Arc<Signer>) -> Self {
-        Self { inner: Arc::new(Inner { live, metrics, signer, ids: record::DecisionIds::default() }) }
+    pub fn new(live: Arc<Live<RouteCounters>>, metrics: Arc<Metrics>, signer: Arc<Signer>, trail: Option<Trail>) -> Self {
+        Self { inner: Arc::new(Inner { live, metrics, signer, ids: record::DecisionIds::default(), trail }) }
     }
 
     /// Answers one encoded `CheckRequest` with an encoded `CheckResponse`. It never fails and never waits: what a directory would have
-    /// to be asked for could not be decided.
+    /// to be asked for could not be decided, and what has to be recorded first could not be.
     #[must_use]
     pub fn check(&self, message: &[u8]) -> Bytes {
-        self.attempt(message, Instant::now(), Asking::Done).unwrap_or_else(|_| self.refuse(Reason::InternalError))
+        match self.attempt(message, Instant::now(), Asking::Done) {
+            Ok(response) => response,
+            Err(Waiting::ForTarget(_)) => self.refuse(Reason::InternalError),
+            Err(Waiting::ForRecord(check, record)) => self.answer(*check, record.is_written_by_now()),
+        }
     }
 
-    /// The same for a check that a directory has to be asked for, up to its deadline for each question.
-    async fn check_with_targets(self, message: Bytes, mut wanted: TargetKey, started: Instant) -> Bytes {
-        for _ in 0..MAX_QUESTIONS {
-            self.inner.live.targets().ask(wanted.clone()).await;
-            match self.attempt(&message, started, Asking::Possible) {
+    /// The same for a check that has to wait: for a directory, up to its deadline for each question, and for its record.
+    async fn check_and_wait(self, message: Bytes, mut waiting: Waiting, started: Instant) -> Bytes {
+        let mut questions = 0;
+        let mut asked = None;
+        loop {
+            let wanted = match waiting {
+                Waiting::ForRecord(check, record) => return self.answer(*check, record.is_written().await),
+                Waiting::ForTarget(wanted) => wanted,
+            };
+            // If it was asked before, the deadline has passed. To ask once more would be to wait once more.
+            let asking = if questions == MAX_QUESTIONS || asked.as_ref() == Some(&wanted) { Asking::Done } else { Asking::Possible };
+            if asking == Asking::Possible {
+                self.inner.live.targets().ask(wanted.clone()).await;
+                questions += 1;
+                asked = Some(wanted);
+            }
+            match self.attempt(&message, started, asking) {
                 Ok(response) => return response,
-                // The deadline has passed. To ask once more would be to wait once more.
-                Err(next) if next == wanted => break,
-                Err(next) => wanted = next,
+                Err(next) => waiting = next,
             }
         }
-        self.attempt(&message, started, Asking::Done).unwrap_or_else(|_| self.refuse(Reason::InternalError))
     }
 
-    /// Decides a check and answers it, or says what has to be asked first if it may be.
-    fn attempt(&self, message: &[u8], started: Instant, asking: Asking) -> Result<Bytes, TargetKey> {
+    /// Decides a check and answers it, or says what has to be waited for: a directory if it may be asked, or the record.
+    fn attempt(&self, message: &[u8], started: Instant, asking: Asking) -> Result<Bytes, Waiting> {
         let version = self.inner.live.version();
         let id = self.inner.ids.next();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -99,24 +115,32 @@ impl AuthorizationServer {
                 Err(check_request::Malformed) => Decision::bare(Reason::RequestMalformed),
             };
             if let (Asking::Possible, Some(wanted)) = (asking, decision.wanted.take()) {
-                return Err(wanted);
+                return Err(Waiting::ForTarget(wanted));
             }
             let request = request.as_ref().ok();
             let signed = self.signed(&id, &mut decision, request, &version.snapshot, now);
+            let receipt = request.map_or(Receipt::Answer, |request| self.audit(&id, &decision, request, &version.snapshot.revision, now));
+            if matches!(receipt, Receipt::Refused) {
+                decision.reason = Reason::AuditUnavailable;
+            }
             record::log(&id, &decision, request, &version.snapshot.revision);
             let response =
                 check_response::encode(&id, &decision, request.map(|request| &request.headers), &version.snapshot, signed.as_deref());
-            Ok((decision, response))
+            Ok((decision, response, receipt))
         }));
-        let (decision, response) = outcome.unwrap_or_else(|_| {
+        let (decision, response, receipt) = outcome.unwrap_or_else(|_| {
             // One request that breaks something is refused; the process and everybody else's requests live.
             let decision = Decision::bare(Reason::InternalError);
             tracing::error!(%id, "a check panicked and was refused");
             let response = check_response::encode(&id, &decision, None, &version.snapshot, None);
-            Ok((decision, response))
+            Ok((decision, response, Receipt::Answer))
         })?;
         if let Some(unknown) = decision.unknown_key.clone() {
             self.inner.live.key_is_unknown(unknown);
+        }
+        if let Receipt::Pending(record) = receipt {
+            let check = Unanswered { id, decision, response, version: Arc::clone(&version), started };
+            return Err(Waiting::ForRecord(Box::new(check), record));
         }
         self.inner.metrics.decided(&decision, &version.extra, started.elapsed());
         Ok(response.encode_to_vec().into())
@@ -142,6 +166,25 @@ impl AuthorizationServer {
         })
     }
 
+    /// Has a decision recorded where its route asks for that.
+    fn audit(&self, id: &str, decision: &Decision, request: &AccessRequest<'_>, revision: &str, now: UnixTime) -> Receipt {
+        let Some(rule) = decision.audit.as_deref() else { return Receipt::Answer };
+        let check = AuditedCheck { id, decision, rule, request, revision, now, status: check_response::status };
+        self.inner.trail.as_ref().map_or(Receipt::Refused, |trail| trail.record(&check))
+    }
+
+    /// Answers as was decided, or, if the record is not there, that nothing could be.
+    fn answer(&self, check: Unanswered, is_recorded: bool) -> Bytes {
+        let Unanswered { id, mut decision, mut response, version, started } = check;
+        if !is_recorded {
+            decision.reason = Reason::AuditUnavailable;
+            record::log(&id, &decision, None, &version.snapshot.revision);
+            response = check_response::encode(&id, &decision, None, &version.snapshot, None);
+        }
+        self.inner.metrics.decided(&decision, &version.extra, started.elapsed());
+        response.encode_to_vec().into()
+    }
+
     /// Refuses a call whose message could not even be read.
     fn refuse(&self, reason: Reason) -> Bytes {
         let version = self.inner.live.version();
@@ -164,6 +207,22 @@ enum Asking {
     Done,
 }
 
+/// What a check has to wait for before it can be answered.
+enum Waiting {
+    ForTarget(TargetKey),
+    ForRecord(Box<Unanswered>, PendingRecord),
+}
+
+/// A check that was decided and must not be answered before that is recorded.
+struct Unanswered {
+    id: String,
+    decision: Decision,
+    response: CheckResponse,
+    /// The version of the policy that decided.
+    version: Arc<Version<RouteCounters>>,
+    started: Instant,
+}
+
 /// What tonic's generated code would call.
 struct Check(AuthorizationServer);
 
@@ -175,7 +234,7 @@ impl UnaryService<Bytes> for Check {
         let started = Instant::now();
         match self.0.attempt(request.get_ref(), started, Asking::Possible) {
             Ok(response) => Answer::Ready(response),
-            Err(wanted) => Answer::Waiting(Box::pin(self.0.clone().check_with_targets(request.into_inner(), wanted, started))),
+            Err(waiting) => Answer::Waiting(Box::pin(self.0.clone().check_and_wait(request.into_inner(), waiting, started))),
         }
     }
 }

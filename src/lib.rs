@@ -16,6 +16,7 @@
 
 pub mod admin;
 pub mod assertion;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;

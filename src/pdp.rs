@@ -123,6 +123,7 @@ fn evaluate(view: &View<'_>, request: &AccessRequest<'_>, now: UnixTime, notes: 
     let route = found.payload;
     notes.route = Some(Arc::clone(&route.name));
     notes.overrides.clone_from(&route.overrides);
+    notes.audit.clone_from(&route.audit);
     if let Some(reason) = &route.lockdown {
         notes.lockdown = Some(Arc::clone(reason));
         return Err(Reason::LockedDown);

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin};
 use crate::assertion::Signer;
-use crate::config::Configuration;
+use crate::audit::Trail;
+use crate::config::{AuditSettings, Configuration};
 use crate::ext_authz::AuthorizationServer;
 use crate::pip::config_file::{self, ConfigWatcher, ReadError};
 use crate::pip::http_client::{HttpClient, Limits};
@@ -70,7 +71,7 @@ impl From<String> for ServerError {
 pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), ServerError> {
     self_test::run()?;
     let source = config_file::read(&config).map_err(ServerError::Read)?;
-    let Configuration { snapshot, listen, sources, notices } =
+    let Configuration { snapshot, listen, audit, sources, notices } =
         Configuration::compile(&source_files(&source)).map_err(ServerError::Configuration)?;
     let other = |error: &dyn std::fmt::Display| ServerError::Other(error.to_string());
 
@@ -83,6 +84,7 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
     let client = HttpClient::new(Limits::default()).map_err(|error| other(&error))?;
     let metrics = Arc::new(Metrics::new().map_err(|error| other(&error))?);
     let signer = Arc::new(Signer::generate().map_err(|error| other(&error))?);
+    let trail = open_trail(audit.clone(), Arc::clone(&snapshot.revision)).await?;
 
     metrics.configuration_loaded(true);
     reload::log_notices(&notices);
@@ -95,7 +97,7 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
 
     let (health_reporter, health_service) = tonic_health::server::health_reporter();
     let follower = tokio::spawn(health::follow(Arc::clone(&live), health_reporter.clone()));
-    let checks = AuthorizationServer::new(Arc::clone(&live), Arc::clone(&metrics), Arc::clone(&signer));
+    let checks = AuthorizationServer::new(Arc::clone(&live), Arc::clone(&metrics), Arc::clone(&signer), trail.clone());
     for listener in grpc {
         tracing::info!(address = %listener.address(), "answering checks");
         doors.spawn(listener.serve(checks.clone(), health_service.clone(), drain.clone()));
@@ -106,6 +108,7 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
         metrics: Arc::clone(&metrics),
         signer,
         health: health.clone(),
+        trail: trail.clone(),
         dropped_lines,
         scrape: Arc::default(),
     };
@@ -116,7 +119,8 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
     refreshers.start(&sources);
     let watcher = ConfigWatcher::spawn(config, Some(source.hash), DEBOUNCE, POLL);
     let nudge = watcher.nudge();
-    let mut reloads = tokio::spawn(reload::follow(watcher, Arc::clone(&live), Arc::clone(&metrics), refreshers, listen));
+    let fixed = reload::Fixed { listen, audit, trail: trail.clone() };
+    let mut reloads = tokio::spawn(reload::follow(watcher, Arc::clone(&live), Arc::clone(&metrics), refreshers, fixed));
 
     let outcome = loop {
         tokio::select! {
@@ -125,6 +129,9 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
             _ = hangup.recv() => {
                 tracing::info!("SIGHUP: looking at the configuration");
                 nudge.nudge();
+                if let Some(trail) = &trail {
+                    trail.follow_file();
+                }
             }
             ended = doors.join_next() => break Err(ServerError::Other(format!("a listener ended: {ended:?}"))),
             ended = &mut reloads => break Err(ServerError::Other(format!("the watch over the configuration ended: {ended:?}"))),
@@ -143,8 +150,21 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
         tracing::warn!(seconds = DRAIN.as_secs(), "some connections did not end in time and were cut");
     }
     reloads.abort();
+    if let Some(trail) = &trail {
+        trail.close().await;
+    }
     end_of_admin.cancel();
     let _ = tokio::time::timeout(Duration::from_secs(1), admin).await;
     tracing::info!("stopped");
     outcome
+}
+
+/// Opens the audit trail, if there is to be one. That can wait for a sidecar which is still draining.
+async fn open_trail(settings: Option<AuditSettings>, revision: Arc<str>) -> Result<Option<Trail>, ServerError> {
+    let Some(settings) = settings else { return Ok(None) };
+    let opened = tokio::task::spawn_blocking(move || Trail::open(&settings, &revision)).await;
+    let trail = opened.map_err(|error| error.to_string())??;
+    let status = trail.status();
+    tracing::info!(file = %status.file.display(), seq = status.seq, "recording what audited routes are asked for");
+    Ok(Some(trail))
 }

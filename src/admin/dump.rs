@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Admin;
+use crate::audit::Status;
 
 /// Brings the gauges that depend on the moment up to date, just before they are scraped.
 pub(super) fn update_gauges(admin: &Admin) {
@@ -12,6 +13,10 @@ pub(super) fn update_gauges(admin: &Admin) {
     metrics.configuration_age.set(version.since.elapsed().as_secs_f64());
     metrics.configuration_generation.set(i64::try_from(version.generation).unwrap_or(i64::MAX));
     metrics.log_lines_dropped(admin.dropped_lines.count() as u64);
+    if let Some(trail) = &admin.trail {
+        let Status { queued, written, dropped, errors, .. } = trail.status();
+        metrics.audit(queued, written, dropped, errors);
+    }
     metrics.configuration_info.reset();
     metrics.configuration_info.with_label_values(&[&*version.snapshot.revision]).set(1);
     let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
@@ -89,6 +94,12 @@ pub(super) fn configuration(admin: &Admin) -> Value {
         "issuers": issuers,
         "routes": snapshot.route_names.iter().map(|name| &**name).collect::<Vec<_>>(),
         "directory": snapshot.directory.map(|_| json!({ "remembered": admin.live.targets().len() })),
+        "audit": audit(admin),
         "token_cache": { "entries": admin.live.tokens().len(), "bytes": admin.live.tokens().weight() },
     })
+}
+
+/// Where the audit trail ends, for whoever keeps that elsewhere; null if there is no trail.
+pub(super) fn audit(admin: &Admin) -> Value {
+    admin.trail.as_ref().map_or(Value::Null, |trail| json!(trail.status()))
 }

@@ -36,8 +36,8 @@ pub(super) fn check(path: &Path, as_json: bool) -> ExitCode {
                 println!(
                     "{} is good: {}, {}, revision {}",
                     path.display(),
-                    counted(issuers, "issuer"),
-                    counted(routes, "route"),
+                    counted(issuers as u64, "issuer"),
+                    counted(routes as u64, "route"),
                     configuration.snapshot.revision
                 );
             }
@@ -46,14 +46,14 @@ pub(super) fn check(path: &Path, as_json: bool) -> ExitCode {
         Err(problems) => {
             if !as_json {
                 eprintln!("{problems}");
-                eprintln!("{} has {}", path.display(), counted(problems.len(), "problem"));
+                eprintln!("{} has {}", path.display(), counted(problems.len() as u64, "problem"));
             }
             ExitCode::FAILURE
         }
     }
 }
 
-fn counted(number: usize, noun: &str) -> String {
+pub(super) fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 

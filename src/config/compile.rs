@@ -11,6 +11,7 @@ use crate::pdp::obligation::AssertionRule;
 use crate::pdp::snapshot::{IssuerTable, Snapshot};
 use crate::pdp::token::profile::SourceId;
 
+mod audit;
 mod headers;
 mod issuers;
 mod permissions;
@@ -32,6 +33,8 @@ pub(super) fn compile(schema: Schema, files: &[SourceFile], problems: &mut Probl
         headers,
         assertion,
         directory,
+        audit,
+        has_audit,
         routes,
     } = schema;
     let vocabulary = Vocabulary::new(permissions, &issuers, problems);
@@ -41,7 +44,11 @@ pub(super) fn compile(schema: Schema, files: &[SourceFile], problems: &mut Probl
         routes::check_satisfiable(&routes, &issuers, problems);
     }
     let assertion = assertion.map(|assertion| assertion_rule(assertion.value, &issuers, problems));
-    let notices = routes::notices(&routes);
+    let mut notices = routes::notices(&routes);
+    if !has_audit {
+        audit::check_has_trail(&routes, problems);
+    }
+    notices.extend(audit.as_ref().and_then(|trail| audit::unused(&routes, trail)));
     let (directory, directory_source) = directory.map(|directory| directory_of(directory.value)).unzip();
     let routes::Compiled { table, names: route_names, permissions } = routes::compile(routes, &vocabulary, directory.is_some(), problems);
     let (issuers, mut sources) = issuers::compile(issuers, &vocabulary, problems);
@@ -62,7 +69,8 @@ pub(super) fn compile(schema: Schema, files: &[SourceFile], problems: &mut Probl
         assertion,
         challenge_realm: challenge_realm.map_or_else(|| "service".into(), |realm| realm.value.into()),
     };
-    Some(Configuration { snapshot, listen: listen.map(|listen| listen.value).unwrap_or_default(), sources, notices })
+    let listen = listen.map(|listen| listen.value).unwrap_or_default();
+    Some(Configuration { snapshot, listen, audit: audit.map(|audit| audit.value), sources, notices })
 }
 
 /// Whoever signs assertions must not be taken for an issuer of access tokens.

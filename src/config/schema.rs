@@ -10,6 +10,7 @@ use super::problem::Problems;
 use super::yaml::{self, Located, Node};
 use crate::pdp::obligation::IdentityField;
 
+mod audit;
 mod directory;
 mod group;
 mod issuer;
@@ -21,6 +22,7 @@ mod role;
 mod route;
 mod schedule;
 
+pub use audit::{AuditSettings, WhenUnwritable};
 pub use directory::{DirectorySource, TenantRoleSource};
 use group::Surroundings;
 pub(super) use issuer::IssuerSchema;
@@ -51,6 +53,9 @@ pub(super) struct Schema {
     pub headers: Option<Located<HeadersSchema>>,
     pub assertion: Option<Located<AssertionSchema>>,
     pub directory: Option<Located<DirectorySource>>,
+    pub audit: Option<Located<AuditSettings>>,
+    /// There is an audit trail, which may not be one that could be read.
+    pub has_audit: bool,
     pub routes: Vec<RouteSchema>,
 }
 
@@ -177,6 +182,10 @@ fn read_document(root: &Node<'_>, schema: &mut Schema, problems: &mut Problems) 
     }
     if let Some(node) = map.take("directory") {
         once(&mut schema.directory, directory::read(&node, problems), problems);
+    }
+    if let Some(node) = map.take("audit") {
+        schema.has_audit = true;
+        once(&mut schema.audit, audit::read(&node, problems), problems);
     }
     if let Some(node) = map.take("routes") {
         for route in node.items(problems).unwrap_or_default() {

@@ -13,7 +13,7 @@ use envoy_types::pb::google::protobuf::value::Kind;
 use envoy_types::pb::google::protobuf::{BoolValue, Struct, Value};
 use envoy_types::pb::google::rpc::Status;
 
-use crate::pdp::decision::{AnswerKind, Decision, Effect, Granted};
+use crate::pdp::decision::{AnswerKind, Decision, Effect, Granted, Reason};
 use crate::pdp::obligation;
 use crate::pdp::policy::condition::authentication::StepUp;
 use crate::pdp::request::Headers;
@@ -51,6 +51,15 @@ fn refusal(kind: AnswerKind) -> Refusal {
         AnswerKind::Unavailable | AnswerKind::Pass | AnswerKind::Answer => (503, "Service Unavailable", UNAVAILABLE, None),
     };
     Refusal { status, title, code, challenge }
+}
+
+/// The status that answers a reason; `None`: the request goes on to the service.
+pub(super) fn status(reason: Reason) -> Option<u16> {
+    match (reason.effect(), reason.answer()) {
+        (Effect::Permit, AnswerKind::Answer) => Some(200),
+        (Effect::Permit, _) => None,
+        (Effect::Deny | Effect::Indeterminate, kind) => Some(refusal(kind).status),
+    }
 }
 
 /// Encodes a decision. `sent` are the headers that the client sent, `signed` is the assertion for the service behind.

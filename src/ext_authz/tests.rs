@@ -7,13 +7,14 @@ use serde_json::json;
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Configuration, SourceFeed, SourceFile};
+use crate::config::{AuditSettings, Configuration, SourceFeed, SourceFile, WhenUnwritable};
 use crate::pdp::token::algorithm::Algorithm;
 use crate::pdp::token::key::KeySet;
 use crate::policy_test::keys::key_set;
 use crate::policy_test::token::TokenSpec;
 
 const CONFIGURATION: &str = r#"
+audit: { file: /nowhere/audit.jsonl }
 issuers:
   manager: { issuer: https://id.example.com, audiences: [blog], jwks: { url: http://127.0.0.1:1/jwks }, claims: { roles: roles } }
 permissions: { syntax: name }
@@ -23,6 +24,7 @@ routes:
   - { path: /public, methods: { GET: { access: public } } }
   - { path: /private, methods: { GET: { access: authenticated } } }
   - { path: "/people/{user}", targets: { user: { path: user } }, methods: { GET: { manages: user } } }
+  - { path: /audited, audit: true, methods: { GET: { access: public } } }
 "#;
 
 fn configuration() -> Configuration {
@@ -30,13 +32,13 @@ fn configuration() -> Configuration {
 }
 
 fn server() -> AuthorizationServer {
-    serving(configuration().snapshot)
+    serving(configuration().snapshot, None)
 }
 
-fn serving(snapshot: Snapshot) -> AuthorizationServer {
+fn serving(snapshot: Snapshot, trail: Option<Trail>) -> AuthorizationServer {
     let metrics = Arc::new(Metrics::new().unwrap());
     let counters = metrics.route_counters(&snapshot.route_names);
-    AuthorizationServer::new(Arc::new(Live::new(snapshot, counters)), metrics, Arc::new(Signer::generate().unwrap()))
+    AuthorizationServer::new(Arc::new(Live::new(snapshot, counters)), metrics, Arc::new(Signer::generate().unwrap()), trail)
 }
 
 fn http(path: &str, headers: &[(&str, &str)]) -> HttpRequest {
@@ -108,7 +110,7 @@ fn what_is_no_http_request_is_refused() {
 #[tokio::test]
 async fn a_directory_that_does_not_answer_is_waited_for_once() {
     let Configuration { snapshot, sources, .. } = configuration();
-    let server = serving(snapshot);
+    let server = serving(snapshot, None);
     let live = &server.inner.live;
     let keys = Arc::new(KeySet::parse(key_set(&["rsa-a"]).unwrap().to_string().as_bytes(), &[Algorithm::Rs256]).unwrap());
     let mut questions = None;
@@ -131,6 +133,34 @@ async fn a_directory_that_does_not_answer_is_waited_for_once() {
     let mut questions = questions.unwrap();
     assert!(questions.try_recv().is_ok());
     assert!(questions.try_recv().is_err(), "it was asked, and waited for, more than once");
+}
+
+#[test]
+fn what_has_to_be_recorded_first_and_cannot_be_is_refused() {
+    let (code, status, reason) = answer(&message(http("/audited", &[])));
+    assert_ne!(code, 0);
+    assert_eq!(status, Some(503));
+    assert!(reason.contains("audit_unavailable"), "{reason}");
+}
+
+#[test]
+fn what_need_not_be_recorded_first_passes_and_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.jsonl");
+    let settings = AuditSettings {
+        file: file.clone(),
+        when_unwritable: WhenUnwritable::Continue,
+        key_file: None,
+        max_queue: 4,
+        deadline: Duration::from_secs(1),
+        sync: false,
+    };
+    let trail = Trail::open(&settings, "r").unwrap();
+    let response = CheckResponse::decode(serving(configuration().snapshot, Some(trail.clone())).check(&message(http("/audited", &[])))).unwrap();
+    assert_eq!(response.status.unwrap().code, 0);
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(trail.close());
+    let text = std::fs::read_to_string(file).unwrap();
+    assert!(text.lines().nth(1).unwrap().contains(r#""what":{"method":"GET","route":"/audited"}"#), "{text}");
 }
 
 proptest! {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attribute::Attributes;
+use super::policy::audit::AuditRule;
 use super::policy::condition::authentication::StepUp;
 use super::principal::Principal;
 use super::target::TargetKey;
@@ -209,6 +210,8 @@ reasons! {
     ConditionNotMet = "condition_not_met", Deny, Forbidden;
     /// A condition could not be evaluated.
     ConditionFailed = "condition_failed", Indeterminate, Unavailable;
+    /// The decision could not be recorded, and the route's requests must be.
+    AuditUnavailable = "audit_unavailable", Indeterminate, Unavailable;
     /// There is no time or place left to decide in.
     Overloaded = "overloaded", Indeterminate, Unavailable;
     /// Something broke on our side.
@@ -261,6 +264,8 @@ pub struct Decision {
     pub overrides: Option<Arc<str>>,
     /// Why the route is closed, in the words of who closed it.
     pub lockdown: Option<Arc<str>>,
+    /// What has to be recorded of the request before it is answered; `None`: nothing.
+    pub audit: Option<Arc<AuditRule>>,
     /// Who asked, as far as it was established, whether or not they may.
     pub principal: Option<Principal>,
     /// A role let the request cross into a tenant that is not the token's.
@@ -296,6 +301,7 @@ impl Decision {
             route: None,
             overrides: None,
             lockdown: None,
+            audit: None,
             principal: None,
             crossed_tenants: false,
             used_stale_revocations: false,

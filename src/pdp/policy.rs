@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+pub mod audit;
 pub mod condition;
 pub mod requirement;
 pub mod value;
 
+use audit::AuditRule;
 use condition::caller::CallerRule;
 use condition::network::NetworkRule;
 use condition::schedule::ScheduleRule;
@@ -45,6 +47,8 @@ pub struct RoutePolicy {
     pub targets: Vec<(Arc<str>, RequestValue)>,
     /// How long a session may last; `None`: as long as its tokens are renewed.
     pub session: Option<SessionRule>,
+    /// What an audit trail records of its requests; `None`: they are not recorded.
+    pub audit: Option<Arc<AuditRule>>,
     /// Whether `Upgrade: websocket` is let through.
     pub websocket: bool,
     /// The methods that it lists, each with its rule. A method that is not listed is refused.

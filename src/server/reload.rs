@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::{Configuration, Listen, Problem, Source, SourceFeed, SourceFile};
+use crate::audit::Trail;
+use crate::config::{AuditSettings, Configuration, Listen, Problem, Source, SourceFeed, SourceFile};
 use crate::pip::config_file::{ConfigEvent, ConfigSource, ConfigWatcher};
 use crate::pip::refresh::Refreshers;
 use crate::state::Live;
@@ -14,6 +15,14 @@ use crate::telemetry::metrics::{Metrics, RouteCounters};
 /// How long a new policy waits for the first answer of sources that it brings along, so that tokens of a new issuer are not
 /// refused for want of keys the moment it is in force.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
+
+/// What a running sidecar cannot change.
+pub(super) struct Fixed {
+    pub listen: Listen,
+    pub audit: Option<AuditSettings>,
+    /// The trail of these settings.
+    pub trail: Option<Trail>,
+}
 
 /// The files in the form in which they are compiled.
 pub(crate) fn source_files(source: &ConfigSource) -> Vec<SourceFile> {
@@ -33,12 +42,12 @@ pub(super) async fn follow(
     live: Arc<Live<RouteCounters>>,
     metrics: Arc<Metrics>,
     mut refreshers: Refreshers,
-    listen: Listen,
+    fixed: Fixed,
 ) {
     while let Some(event) = watcher.changed().await {
         match event {
             ConfigEvent::Changed(source) => {
-                let loaded = apply(&source, &live, &metrics, &mut refreshers, &listen).await;
+                let loaded = apply(&source, &live, &metrics, &mut refreshers, &fixed).await;
                 metrics.configuration_loaded(loaded);
             }
             ConfigEvent::Failed(error) => {
@@ -49,7 +58,7 @@ pub(super) async fn follow(
     }
 }
 
-async fn apply(source: &ConfigSource, live: &Live<RouteCounters>, metrics: &Metrics, refreshers: &mut Refreshers, listen: &Listen) -> bool {
+async fn apply(source: &ConfigSource, live: &Live<RouteCounters>, metrics: &Metrics, refreshers: &mut Refreshers, fixed: &Fixed) -> bool {
     let files = source_files(source);
     // A big configuration takes a moment to compile, which is nothing for a thread that answers checks.
     let compiled = tokio::task::spawn_blocking(move || Configuration::compile(&files)).await;
@@ -71,8 +80,17 @@ async fn apply(source: &ConfigSource, live: &Live<RouteCounters>, metrics: &Metr
         tracing::info!(revision = %configuration.snapshot.revision, "the configuration is the one in force");
         return true;
     }
-    if configuration.listen != *listen {
+    if configuration.listen != fixed.listen {
         tracing::warn!("'listen' changed and is only read at start: restart the sidecar for it");
+    }
+    match (&configuration.audit, &fixed.audit) {
+        (new, old) if new == old => {}
+        // There is nowhere to record what its routes ask to be recorded.
+        (Some(_), None) => {
+            tracing::error!("'audit' is new and is only read at start: restart the sidecar for it; the last good policy stays in force");
+            return false;
+        }
+        _ => tracing::warn!("'audit' changed and is only read at start: restart the sidecar for it"),
     }
     log_notices(&configuration.notices);
     refreshers.start(&configuration.sources);
@@ -80,6 +98,9 @@ async fn apply(source: &ConfigSource, live: &Live<RouteCounters>, metrics: &Metr
     let counters = metrics.route_counters(&configuration.snapshot.route_names);
     let revision = Arc::clone(&configuration.snapshot.revision);
     let generation = live.replace(configuration.snapshot, counters);
+    if let Some(trail) = &fixed.trail {
+        trail.configuration_changed(&revision);
+    }
     refreshers.keep_only(&configuration.sources);
     tracing::info!(%revision, generation, "a new policy is in force");
     true

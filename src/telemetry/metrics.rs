@@ -81,6 +81,10 @@ pub struct Metrics {
     /// Whether the sidecar is ready.
     pub ready: IntGauge,
     dropped_log_lines: IntCounter,
+    audit_records: IntCounter,
+    audit_dropped: IntCounter,
+    audit_write_errors: IntCounter,
+    audit_queue: IntGauge,
     /// Tokens in the cache.
     pub cached_tokens: IntGauge,
     /// Bytes that they take, about.
@@ -175,6 +179,13 @@ impl Metrics {
             )?,
             ready: int_gauge("portcullis_ready", "1 if everything that is needed to decide is there and within its bounds.")?,
             dropped_log_lines: counter("portcullis_dropped_log_lines_total", "Log lines dropped because nobody read them in time.")?,
+            audit_records: counter("portcullis_audit_records_total", "Checks of audited routes that were recorded.")?,
+            audit_dropped: counter(
+                "portcullis_audit_dropped_total",
+                "Checks of audited routes that could not be recorded: refused, or let through if the configuration says so.",
+            )?,
+            audit_write_errors: counter("portcullis_audit_write_errors_total", "Failed attempts to write to the audit trail.")?,
+            audit_queue: int_gauge("portcullis_audit_queue", "Checks of audited routes that wait to be recorded.")?,
             cached_tokens: int_gauge("portcullis_token_cache_entries", "Verified tokens that are remembered.")?,
             cached_token_bytes: int_gauge("portcullis_token_cache_bytes", "Memory that they take, about.")?,
             registry,
@@ -244,6 +255,14 @@ impl Metrics {
     /// Brings the count of dropped log lines, which is kept elsewhere, up to this total.
     pub fn log_lines_dropped(&self, total: u64) {
         self.dropped_log_lines.inc_by(total.saturating_sub(self.dropped_log_lines.get()));
+    }
+
+    /// Brings what the audit trail counts up to date.
+    pub fn audit(&self, queued: usize, written: u64, dropped: u64, errors: u64) {
+        self.audit_queue.set(i64::try_from(queued).unwrap_or(i64::MAX));
+        for (counter, total) in [(&self.audit_records, written), (&self.audit_dropped, dropped), (&self.audit_write_errors, errors)] {
+            counter.inc_by(total.saturating_sub(counter.get()));
+        }
     }
 
     /// The text that Prometheus scrapes.

@@ -86,6 +86,14 @@ const RULES: &[Rule] = &[
     // Of a decision, metrics and logs see its codes.
     Rule { module: "telemetry", never: &[], only: &["crate::telemetry", "crate::pdp::decision"] },
     Rule { module: "ext_authz", never: &["crate::config", "crate::pip", "crate::admin", "crate::server", "crate::cli"], only: &[] },
+    // The audit trail is told of checks by whoever answers them, and knows nobody else.
+    Rule {
+        module: "audit",
+        never: &["tonic", "hyper", "envoy_types", "std::env", "std::process"],
+        only: &["crate::audit", "crate::clock", "crate::config", "crate::pdp"],
+    },
+    // What walks a trail has no business with those who write it.
+    Rule { module: "audit::verify", never: &["tokio"], only: &["crate::audit"] },
     Rule { module: "admin", never: &["crate::config", "crate::pip", "crate::ext_authz", "crate::cli"], only: &[] },
     // Policy tests decide on what they were given: like the core they talk to nobody, and they take the policy from its text.
     Rule {
@@ -231,6 +239,8 @@ fn a_broken_rule_is_found() {
         ("server", "use crate::policy_test::keys;"),
         ("policy_test::run", "fn f() { std::fs::read(\"x\"); }"),
         ("admin", "use envoy_types::pb;"),
+        ("audit::record", "use crate::ext_authz;"),
+        ("audit::verify", "use crate::pdp::decision::Reason;"),
         ("identity::store", "use crate::pdp::time;"),
         ("identity", "pub use super::config::Problem;"),
         ("main", "fn main() { portcullis::server::run() }"),

@@ -39,10 +39,10 @@ fn good(folder: &Path) -> std::path::PathBuf {
 fn help_tells_a_newcomer_what_there_is() {
     let help = portcullis(["--help"]);
     assert!(help.status.success());
-    for word in ["run", "check", "test", "completions", "Examples:", "Exit status", "SIGTERM"] {
+    for word in ["run", "check", "test", "audit", "completions", "Examples:", "Exit status", "SIGTERM"] {
         assert!(out(&help).contains(word), "{word} is missing:\n{}", out(&help));
     }
-    for subcommand in ["run", "check", "test", "completions"] {
+    for subcommand in ["run", "check", "test", "audit", "completions"] {
         let help = portcullis([subcommand, "--help"]);
         assert!(help.status.success() && out(&help).contains("Usage: portcullis"), "{subcommand}: {}", out(&help));
     }
@@ -52,7 +52,18 @@ fn help_tells_a_newcomer_what_there_is() {
 
 #[test]
 fn a_command_line_that_makes_no_sense_is_a_usage_error() {
-    for arguments in [&[][..], &["fly"], &["run"], &["run", "--konfig", "x"], &["check"], &["check", "a", "b"], &["completions", "cobol"]] {
+    for arguments in [
+        &[][..],
+        &["fly"],
+        &["run"],
+        &["run", "--konfig", "x"],
+        &["check"],
+        &["check", "a", "b"],
+        &["completions", "cobol"],
+        &["audit"],
+        &["audit", "verify"],
+        &["audit", "verify", "x", "--after", "ABC"],
+    ] {
         let output = portcullis(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", err(&output));
         assert!(err(&output).contains("--help") || err(&output).contains("Usage"), "{arguments:?}: {}", err(&output));

@@ -12,8 +12,8 @@ use portcullis::policy_test::configuration::Configurations;
 use portcullis::policy_test::report::{FileReport, Style};
 use portcullis::policy_test::run::run;
 
-/// What the front doors say themselves: there is no request to decide on, no time for it, or a defect.
-const SAID_BY_FRONT_DOORS: [Reason; 3] = [Reason::RequestMalformed, Reason::Overloaded, Reason::InternalError];
+/// What the front doors say themselves: there is no request to decide on, no record of it, no time for it, or a defect.
+const SAID_BY_FRONT_DOORS: [Reason; 4] = [Reason::RequestMalformed, Reason::AuditUnavailable, Reason::Overloaded, Reason::InternalError];
 
 /// What is said before a route is looked for, or because there is none.
 const SAID_OF_NO_ROUTE: [Reason; 3] = [Reason::PathNotCanonical, Reason::HostInvalid, Reason::RouteNotFound];

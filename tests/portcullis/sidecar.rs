@@ -3,6 +3,7 @@
 mod admin;
 mod answers;
 mod assertion;
+mod audit;
 mod directory;
 mod drain;
 mod forms;

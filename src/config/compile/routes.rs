@@ -8,6 +8,7 @@ use super::requirement::{Surroundings, compile_callers, compile_place};
 use crate::config::problem::{Problem, Problems};
 use crate::config::schema::{AccessSchema, IssuerSchema, NetworkSchema, RouteSchema, ScheduleSchema, SessionSchema, TenantSchema};
 use crate::config::yaml::Located;
+use crate::pdp::policy::audit::AuditRule;
 use crate::pdp::policy::condition::network::{ClientAddress, NetworkRule};
 use crate::pdp::policy::condition::schedule::ScheduleRule;
 use crate::pdp::policy::condition::session::SessionRule;
@@ -180,6 +181,7 @@ fn compile_route(surroundings: &Surroundings<'_>, problems: &mut Problems) -> Ro
             let SessionSchema { max_age, warn_before } = session.value;
             SessionRule { max_age, warn_before }
         }),
+        audit: route.requirements.audit.as_ref().map(|_| Arc::new(AuditRule::new(&route.path))),
         websocket: route.websocket,
         methods,
     }

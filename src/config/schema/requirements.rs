@@ -65,6 +65,8 @@ pub(crate) struct Requirements {
     pub networks: Vec<NetworkSchema>,
     pub schedules: Vec<ScheduleSchema>,
     pub authentication: Vec<AuthenticationSchema>,
+    /// Its requests are recorded. Whatever is inside of something audited is audited.
+    pub audit: Option<Located<()>>,
     /// Why nothing passes at the moment. Whatever is inside of something locked is locked.
     pub lockdown: Option<Located<String>>,
     /// Why something differs from what a group says.
@@ -93,6 +95,7 @@ impl Requirements {
             authentication: authentication(map, problems).into_iter().collect(),
             networks: map.take("networks").and_then(|node| networks(&node, problems)).into_iter().collect(),
             schedules: map.take("schedule").and_then(|node| schedule::read(&node, problems)).into_iter().collect(),
+            audit: map.take("audit").and_then(|node| audit(&node, problems)),
             lockdown: map.take("lockdown").and_then(|node| node.string(problems)),
             overrides: map.take("override").and_then(|node| node.string(problems)).into_iter().collect(),
         }
@@ -118,6 +121,7 @@ impl Requirements {
             authentication: outer.authentication.iter().cloned().chain(self.authentication).collect(),
             networks: outer.networks.iter().cloned().chain(self.networks).collect(),
             schedules: outer.schedules.iter().cloned().chain(self.schedules).collect(),
+            audit: outer.audit.clone().or(self.audit),
             lockdown: outer.lockdown.clone().or(self.lockdown),
             overrides: outer.overrides.iter().cloned().chain(self.overrides).collect(),
         };
@@ -190,6 +194,15 @@ pub(super) fn callers(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<Lo
 /// `acting`: whether somebody may act on behalf of somebody else.
 pub(super) fn acting(node: &Node<'_>, problems: &mut Problems) -> Option<Located<bool>> {
     node.choice(problems, &[("allowed", true), ("refused", false)]).map(|acting| node.locate(acting))
+}
+
+/// `audit`: there is only `true`.
+fn audit(node: &Node<'_>, problems: &mut Problems) -> Option<Located<()>> {
+    if node.is_true() {
+        return Some(node.locate(()));
+    }
+    node.problem(problems, "write 'true', or leave the key out; inside of a group that says it, it cannot be switched off");
+    None
 }
 
 fn targets(node: &Node<'_>, problems: &mut Problems) -> Vec<(Located<String>, Located<PlaceSchema>)> {

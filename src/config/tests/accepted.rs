@@ -207,3 +207,37 @@ fn a_name_can_be_of_another_kind_of_yaml_scalar_when_it_is_quoted() {
     let configuration = compile(&format!("{text}routes: [{{ path: /, methods: {{ GET: {{ access: authenticated }} }} }}]")).unwrap();
     assert_eq!(configuration.snapshot.issuers.iter().next().unwrap().audiences, ["1".into(), "true".into()]);
 }
+
+#[test]
+fn what_is_audited_in_a_group_is_audited_in_all_that_is_inside() {
+    let text = "audit: { file: /var/log/audit.jsonl }
+groups:
+  - prefix: /admin
+    audit: true
+    routes: [{ path: '/users/{user}', methods: { GET: { access: public } } }]
+    groups: [{ prefix: /deep, audit: true, routes: [{ methods: { GET: { access: public } } }] }]
+routes:
+  - { path: /alone, audit: true, methods: { GET: { access: public } } }
+  - { path: /other, methods: { GET: { access: public } } }
+";
+    let configuration = compile(text).unwrap();
+    let is_audited = |path| route(&configuration, "a", path).audit.is_some();
+    assert_eq!(["/admin/users/bob", "/admin/deep", "/alone", "/other"].map(is_audited), [true, true, true, false]);
+    assert_eq!(configuration.notices, []);
+    let settings = configuration.audit.unwrap();
+    assert_eq!((settings.file, settings.key_file), ("/var/log/audit.jsonl".into(), None));
+    assert_eq!((settings.when_unwritable, settings.max_queue), (WhenUnwritable::Deny, 1024));
+    assert_eq!((settings.deadline, settings.sync), (Duration::from_millis(50), false));
+}
+
+#[test]
+fn a_trail_in_which_nothing_is_recorded_is_worth_a_notice() {
+    let text = "audit: { file: /a, key_file: /k, when_unwritable: continue, max_queue: 8, deadline: 2ms, sync: true }
+routes: [{ path: /, methods: { GET: { access: public } } }]";
+    let configuration = compile(text).unwrap();
+    let notice = configuration.notices[0].to_string();
+    assert_eq!(notice, "c.yaml:1:8: audit: nothing is recorded: no route and no group says 'audit: true'");
+    let settings = configuration.audit.unwrap();
+    assert_eq!((settings.when_unwritable, settings.max_queue, settings.sync), (WhenUnwritable::Continue, 8, true));
+    assert_eq!((settings.key_file, settings.deadline), (Some("/k".into()), Duration::from_millis(2)));
+}

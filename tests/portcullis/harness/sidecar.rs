@@ -57,9 +57,25 @@ impl Sidecar {
         Self { process, config: config.into(), admin, grpc, socket: folder.join("authz.sock"), folder: folder.into() }
     }
 
+    /// Starts it with this configuration on a disk that is soon full: no file that it writes gets longer than so many blocks of 512
+    /// bytes (with some shells: 1024).
+    pub async fn start_on_full_disk(folder: &Path, configuration: &str, blocks: u32) -> Self {
+        let config = folder.join("portcullis.yaml");
+        fs::write(&config, configuration).expect("the configuration");
+        // A signal would end it; ignored, it becomes an error of write(2).
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" run --config \"$1\"");
+        let arguments = ["-c".into(), script, programs::portcullis().display().to_string(), config.display().to_string()];
+        let process = Process::start("sidecar", Path::new("sh"), arguments, folder);
+        let (process, grpc, admin) = Self::listening(process).await;
+        Self { process, config, admin, grpc, socket: folder.join("authz.sock"), folder: folder.into() }
+    }
+
     async fn launch(folder: &Path, config: &Path) -> (Process, SocketAddr, SocketAddr) {
         let arguments = ["run", "--config", &config.display().to_string()];
-        let mut process = Process::start("sidecar", programs::portcullis(), arguments, folder);
+        Self::listening(Process::start("sidecar", programs::portcullis(), arguments, folder)).await
+    }
+
+    async fn listening(mut process: Process) -> (Process, SocketAddr, SocketAddr) {
         let grpc = address_in(&process.log_line("answering checks address=127.0.0.1:").await);
         let admin = address_in(&process.log_line("the admin listener is up").await);
         (process, grpc, admin)

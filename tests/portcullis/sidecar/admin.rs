@@ -36,7 +36,7 @@ async fn neither_the_admin_listener_nor_the_log_shows_tokens_or_key_material() {
     secrets.push("PRIVATE".into());
 
     let mut shown = vec![("the log", lab.sidecar.process.log())];
-    for path in ["/", "/livez", "/readyz", "/metrics", "/config"] {
+    for path in ["/", "/livez", "/readyz", "/metrics", "/config", "/audit"] {
         let answer = lab.sidecar.get(path).await;
         assert_eq!(answer.status, 200, "{path}");
         shown.push((path, answer.text()));

@@ -141,9 +141,16 @@ fn evaluate(view: &View<'_>, request: &AccessRequest<'_>, now: UnixTime, notes: 
     let evaluation =
         Evaluation::new(Context { view, request, host: &host, path: &path, route, principal: &principal, issuer, tenant_roles, now });
     notes.unknown_roles = evaluation.unknown_roles();
+    let outcome = check_requirements(&evaluation, rule, notes);
+    notes.root_fields = evaluation.into_root_fields();
+    outcome
+}
 
+/// What a method asks of somebody.
+fn check_requirements(evaluation: &Evaluation<'_, '_, '_>, rule: &MethodRule, notes: &mut Decision) -> Result<Permit, Reason> {
     let grant = evaluation.check_permissions(&rule.all).map_err(|refusal| note(refusal, notes))?;
-    check_surroundings(route, request, now)?;
+    let Context { route, request, now, .. } = evaluation.context();
+    check_surroundings(route, request, *now)?;
     let grant = grant.and(evaluation.check_conditions(&rule.all).map_err(|refusal| note(refusal, notes))?);
     let grant = match rule.any.as_slice() {
         [] => grant,

@@ -7,8 +7,12 @@ use serde::{Serialize, Serializer};
 use crate::pdp::decision::{Decision, Reason};
 use crate::pdp::path::NormalizedPath;
 use crate::pdp::policy::audit::AuditRule;
+use crate::pdp::policy::condition::graphql::RootFields;
 use crate::pdp::request::AccessRequest;
 use crate::pdp::time::UnixTime;
+
+/// How many root fields of a GraphQL request are named at most. A request that is let through has listed ones only, and those are few.
+const MAX_ROOT_FIELDS: usize = 100;
 
 /// A check of an audited route, as it was decided.
 #[derive(Debug)]
@@ -75,6 +79,9 @@ struct What<'c> {
     route: Option<&'c str>,
     #[serde(skip_serializing_if = "Parameters::is_empty")]
     parameters: Parameters<'c>,
+    /// The root fields of a GraphQL request: `mutation deleteUser`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    graphql: Vec<String>,
     /// Where a role let it cross into another tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<&'c str>,
@@ -130,6 +137,7 @@ pub(super) fn check(check: &AuditedCheck<'_, '_>) -> String {
             method: request.method,
             route: decision.route.as_deref(),
             parameters: parameters.unwrap_or_default(),
+            graphql: decision.root_fields.as_ref().map(graphql).unwrap_or_default(),
             tenant: crossed.map(|tenant| tenant.as_str()),
             scope: decision.scope.as_deref(),
             overrides: decision.overrides.as_deref(),
@@ -139,6 +147,16 @@ pub(super) fn check(check: &AuditedCheck<'_, '_>) -> String {
         caller: request.peer.principal,
         revision: check.revision,
     })
+}
+
+/// What a GraphQL request asks for, as far as there is room for it.
+fn graphql(fields: &RootFields) -> Vec<String> {
+    let mut named: Vec<String> = fields.iter().take(MAX_ROOT_FIELDS).map(|(kind, field)| format!("{kind} {field}")).collect();
+    let more = fields.iter().skip(MAX_ROOT_FIELDS).count();
+    if more > 0 {
+        named.push(format!("and {more} more"));
+    }
+    named
 }
 
 #[derive(Serialize)]

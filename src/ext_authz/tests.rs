@@ -156,7 +156,8 @@ fn what_need_not_be_recorded_first_passes_and_is_recorded() {
         sync: false,
     };
     let trail = Trail::open(&settings, "r").unwrap();
-    let response = CheckResponse::decode(serving(configuration().snapshot, Some(trail.clone())).check(&message(http("/audited", &[])))).unwrap();
+    let response =
+        CheckResponse::decode(serving(configuration().snapshot, Some(trail.clone())).check(&message(http("/audited", &[])))).unwrap();
     assert_eq!(response.status.unwrap().code, 0);
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(trail.close());
     let text = std::fs::read_to_string(file).unwrap();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::attribute::Attributes;
 use super::policy::audit::AuditRule;
 use super::policy::condition::authentication::StepUp;
+use super::policy::condition::graphql::RootFields;
 use super::principal::Principal;
 use super::target::TargetKey;
 use super::token::profile::SourceId;
@@ -280,6 +281,8 @@ pub struct Decision {
     pub scope: Option<Arc<str>>,
     /// The caller's attributes within the boundary of the role that let the request through; `None`: the token's own.
     pub attributes: Option<Box<str>>,
+    /// What a GraphQL request asks for, if that was looked at.
+    pub root_fields: Option<RootFields>,
     /// What Portcullis answers by itself: the permissions that the caller has.
     pub answer: Option<Vec<Granted>>,
     /// A directory has to be asked before this can be decided.
@@ -309,6 +312,7 @@ impl Decision {
             token_lookup: None,
             scope: None,
             attributes: None,
+            root_fields: None,
             answer: None,
             wanted: None,
             step_up: None,

@@ -13,7 +13,7 @@ use super::policy::RoutePolicy;
 use super::policy::condition::authentication::{AuthenticationEvent, StepUp};
 use super::policy::condition::body::{BodyError, field_text, json_body};
 use super::policy::condition::expression::Expression;
-use super::policy::condition::graphql::{GraphqlRule, root_fields};
+use super::policy::condition::graphql::{GraphqlRule, RootFields, root_fields};
 use super::policy::requirement::{Requirement, ScopeRule};
 use super::policy::value::{self, RequestValue, Revealed};
 use super::principal::Principal;
@@ -71,13 +71,22 @@ pub(super) struct Evaluation<'a, 'r, 'p> {
     unknown_roles: usize,
     /// The body as JSON, once somebody asks for it.
     body: OnceCell<Result<Json, BodyError>>,
+    /// What a GraphQL request asks for, once that was looked at.
+    root_fields: OnceCell<RootFields>,
 }
 
 impl<'a, 'r, 'p> Evaluation<'a, 'r, 'p> {
     pub fn new(at: Context<'a, 'r, 'p>) -> Self {
         let claims = at.principal.token().claims();
         let token = Holder { permissions: &claims.permissions, within: None, boundary: None, manages: None };
-        let mut evaluation = Self { claims, holders: SmallVec::from_iter([token]), unknown_roles: 0, body: OnceCell::new(), at };
+        let mut evaluation = Self {
+            claims,
+            holders: SmallVec::from_iter([token]),
+            unknown_roles: 0,
+            body: OnceCell::new(),
+            root_fields: OnceCell::new(),
+            at,
+        };
         evaluation.add_roles();
         evaluation
     }
@@ -115,6 +124,16 @@ impl<'a, 'r, 'p> Evaluation<'a, 'r, 'p> {
             };
             reason.into()
         })
+    }
+
+    /// What was at hand.
+    pub fn context(&self) -> &Context<'a, 'r, 'p> {
+        &self.at
+    }
+
+    /// What a GraphQL request asks for, as far as that was looked at.
+    pub fn into_root_fields(self) -> Option<RootFields> {
+        self.root_fields.into_inner()
     }
 
     /// Everything of a requirement but its permissions; gives how those of a GraphQL request were granted.
@@ -155,7 +174,9 @@ impl<'a, 'r, 'p> Evaluation<'a, 'r, 'p> {
     fn check_graphql(&self, rule: &GraphqlRule<RequiredPermission>, scope: &ScopeRule) -> Result<Grant, Refusal> {
         let query_string = self.at.path.query();
         let fields = root_fields(self.body()?, query_string).map_err(|_| Reason::BodyMalformed)?;
-        let required = rule.required(&fields).map_err(|_| Reason::GraphqlFieldNotListed)?;
+        // All rules of a method look at one body.
+        let fields = self.root_fields.get_or_init(|| fields);
+        let required = rule.required(fields).map_err(|_| Reason::GraphqlFieldNotListed)?;
         self.narrowest(required, scope)
     }
 

@@ -15,11 +15,13 @@ pub struct Ask<'a> {
     pub path: &'a str,
     pub host: &'a str,
     pub headers: Vec<(&'a str, &'a str)>,
+    /// A JSON body, which Envoy sends along whole.
+    pub json: Option<&'a str>,
 }
 
 impl<'a> Ask<'a> {
     pub fn new(method: &'a str, path: &'a str) -> Self {
-        Self { method, path, host: "blog.localhost", headers: Vec::new() }
+        Self { method, path, host: "blog.localhost", headers: Vec::new(), json: None }
     }
 
     pub fn get(path: &'a str) -> Self {
@@ -34,6 +36,11 @@ impl<'a> Ask<'a> {
     pub fn header(mut self, name: &'a str, value: &'a str) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    pub fn json(self, body: &'a str) -> Self {
+        let ask = self.header("content-type", "application/json").header("x-envoy-auth-partial-body", "false");
+        Self { json: Some(body), ..ask }
     }
 
     /// The form with `header_map`, as with `encode_raw_headers`: every header as it came.
@@ -79,6 +86,7 @@ impl<'a> Ask<'a> {
             protocol: "HTTP/1.1".into(),
             headers,
             header_map,
+            raw_body: self.json.unwrap_or_default().as_bytes().to_vec(),
             ..HttpRequest::default()
         };
         let request = Request { http: Some(http), ..Request::default() };

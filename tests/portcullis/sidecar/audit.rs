@@ -137,6 +137,32 @@ async fn a_check_of_an_audited_route_is_recorded_with_who_when_and_what_passes_a
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_graphql_request_the_root_fields_are_recorded_and_no_values() {
+    let graphql = "routes:\n  - path: /graphql\n    audit: true\n    methods: { POST: { graphql: { mutation: { deleteUser: [], refund: [\"blog:posts.update\"] } } } }\n";
+    let (folder, stub) = (mesh::folder(), Stub::start().await);
+    let text = edit(&policy(folder.path(), &stub, ""), "routes:\n", graphql);
+    let sidecar = Sidecar::start(folder.path(), &text).await;
+    sidecar.ready().await;
+    let lab = Lab { sidecar, stub, folder };
+    let bearer = format!("Bearer {}", token::mint_second(json!({})));
+    for (fields, reason) in [
+        ("deleteUser(id: \\\"bob\\\") { id }", "allowed"),
+        ("a: deleteUser refund", "permission_missing"),
+        ("drop", "graphql_field_not_listed"),
+    ] {
+        let body = format!(r#"{{"query":"mutation {{ {fields} }}"}}"#);
+        let length = body.len().to_string();
+        let ask = Ask::new("POST", "/graphql").header("authorization", &bearer).header("content-length", &length).json(&body);
+        assert_eq!(lab.sidecar.ask(&ask).await.reason, reason, "{body}");
+    }
+    let asked: Vec<Value> = lab.records()[1..].iter().map(|record| record["what"]["graphql"].clone()).collect();
+    let expected = [json!(["mutation deleteUser"]), json!(["mutation deleteUser", "mutation refund"]), json!(["mutation drop"])];
+    assert_eq!(asked, expected);
+    assert!(!fs::read_to_string(lab.trail()).expect("the trail").contains("bob"));
+    drop(lab.stub);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_changed_removed_put_in_or_moved_is_named_by_line() {
     let mut lab = Lab::start("").await;
     for number in 0..5 {

@@ -32,9 +32,10 @@ impl Surroundings<'_> {
     pub fn method(&self, schema: &MethodSchema, problems: &mut Problems) -> MethodRule {
         let shared = &self.route.requirements;
         let mut all = self.requirement(&schema.all, problems);
-        if let (AccessSchema::Public, Some(shared)) = (schema.access, shared.conditions.iter().chain(&shared.permissions).next()) {
-            let message =
-                format!("what is asked for at {} would not be looked at here: what is public asks nobody for anything", shared.location);
+        if let (AccessSchema::Public | AccessSchema::Optional, Some(asked)) =
+            (schema.access, shared.conditions.iter().chain(&shared.permissions).next())
+        {
+            let message = format!("what is asked for at {} would not be looked at here for whoever comes without a token", asked.location);
             schema.method.problem(problems, message);
         }
         let shared_permissions = shared.permissions.iter().filter_map(|text| self.vocabulary.required(text, problems));

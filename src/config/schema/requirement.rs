@@ -68,8 +68,11 @@ pub(crate) struct ScopeSchema {
 impl RequirementSchema {
     /// Whether it asks for nothing that it could be refused for.
     fn is_empty(&self) -> bool {
+        self.authentication.is_none() && self.asks_only_how_one_authenticated()
+    }
+
+    fn asks_only_how_one_authenticated(&self) -> bool {
         self.permissions.is_empty()
-            && self.authentication.is_none()
             && self.callers.is_empty()
             && self.is_self.is_none()
             && self.manages.is_none()
@@ -176,6 +179,13 @@ pub(super) fn method(method: Located<String>, node: &Node<'_>, problems: &mut Pr
     }
     if access == AccessSchema::Public && (asks || answer.is_some() || acting.is_some()) {
         node.problem(problems, "what is public asks nobody for anything; leave out either that or the rest");
+        return None;
+    }
+    if access == AccessSchema::Optional && !(all.asks_only_how_one_authenticated() && any.is_none()) {
+        node.problem(
+            problems,
+            "whoever comes without a token would not be asked for this; write 'access: authenticated' (or 'principals' at the route)",
+        );
         return None;
     }
     if access == AccessSchema::Optional && answer.is_some() {

@@ -8,6 +8,7 @@
 //! record, up to a deadline; otherwise what cannot be recorded is counted, and the trail says how much that was.
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -121,6 +122,15 @@ impl Shared {
     }
 }
 
+/// A file with the right owner and the wrong mode is worth knowing of.
+fn warn_of_others(path: &Path, rights: u32, message: &str) {
+    if let Ok(metadata) = std::fs::metadata(path)
+        && metadata.mode() & rights != 0
+    {
+        tracing::warn!(file = %path.display(), mode = format_args!("{:o}", metadata.mode() & 0o777), "{message}");
+    }
+}
+
 /// What becomes of the record of a check.
 #[derive(Debug)]
 pub enum Receipt {
@@ -189,6 +199,10 @@ impl Trail {
             None => ChainKey::none(),
             Some(path) => ChainKey::read(path).map_err(|error| format!("audit.key_file: {error}"))?,
         };
+        warn_of_others(file, 0o022, "others can write to the audit trail's file");
+        if let Some(path) = key_file {
+            warn_of_others(path, 0o077, "others can read the audit trail's key, or write it");
+        }
         let opened = TrailFile::open(file, &key, PATIENCE).map_err(|error| format!("audit.file: {}: {error}", file.display()))?;
         let (queue, messages) = sync_channel(*max_queue);
         let shared = Arc::new(Shared::new(file, opened.1));

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! [`pdp`] is pure; [`state`] owns what it looks at; [`pip`] and [`config`] feed that; [`ext_authz`] and [`admin`] are the
-//! doors; [`server`] puts them together and [`cli`] is what a person types. [`policy_test`] decides the cases of test files with the
-//! same [`pdp`].
+//! doors; [`audit`] records what was decided about audited routes before it is answered; [`server`] puts all of it together and [`cli`]
+//! is what a person types. [`policy_test`] decides the cases of test files with the same [`pdp`].
 
 pub mod admin;
 pub mod assertion;

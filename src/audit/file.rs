@@ -141,6 +141,8 @@ impl TrailFile {
             FileError::NotATrail | FileError::OtherKey { .. } => FileError::Replaced,
             other => other,
         })?;
+        // Who waits for the disk waits for this one too.
+        self.file.sync_data()?;
         if new.length == 0 {
             // What the old file ends with still has to be said.
             new.damage = std::mem::take(&mut self.damage);

@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::audit::chain::Link;
+use crate::audit::damage::Damage;
 
 fn expectations(key: &ChainKey) -> Expectations {
     Expectations { key: key.clone(), after: None, contains: Vec::new(), last: None }

@@ -1,6 +1,7 @@
 //! What audited routes are asked for is recorded, and any later change to that is found.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -379,11 +380,13 @@ async fn with_a_key_only_its_holder_can_make_or_check_records() {
     let folder = mesh::folder();
     let key = folder.path().join("audit.key");
     fs::write(&key, "0123456789abcdef0123456789abcdef\n").expect("a key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("a mode");
     let stub = Stub::start().await;
     let text = policy(folder.path(), &stub, &format!(", key_file: {}", key.display()));
     let sidecar = Sidecar::start(folder.path(), &text).await;
     sidecar.ready().await;
-    let lab = Lab { sidecar, stub, folder };
+    let mut lab = Lab { sidecar, stub, folder };
+    lab.sidecar.process.log_line("others can read the audit trail's key").await;
     lab.ask("GET", POST, json!({})).await;
     assert!(lab.records().iter().all(|record| record["mac"].is_string() && record["hash"].is_null()));
     let (path, key) = (lab.trail().display().to_string(), key.display().to_string());

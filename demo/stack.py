@@ -6,6 +6,7 @@ import http.client
 import re
 import secrets
 import socket
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ START_TIMEOUT = 20.0
 LONGEST_FOLDER = 80
 # Where the shipped configurations keep sockets, secrets and logs; in a copy that the demo runs, a folder of its own.
 RUN_FOLDER = "/run/portcullis/"
+# Where a policy keeps its audit trail, if it has one; in a copy, in the same folder.
+LOG_FOLDER = "/var/log/portcullis/"
+AUDIT_TRAIL = "audit.jsonl"
 # In there, when a policy names it: the sidecar's credential at the identity service's directory.
 SERVICE_TOKEN = "service.token"
 
@@ -121,6 +125,7 @@ class Stack:
         self.admin_token = secrets.token_urlsafe(32)
         self.policy = folder / "portcullis.yaml"
         self.access_log = folder / "access.log"
+        self.audit_trail = folder / AUDIT_TRAIL
         self.sidecar: Optional[Process] = None
         self.identity: Optional[Process] = None
         self._service_token: Optional[str] = None
@@ -142,6 +147,12 @@ class Stack:
             self.sidecar = self._process("sidecar", [self._binary("portcullis"), "run", "--config", self.policy])
         process = self._processes.start(self.sidecar)
         self._wait_for_answer(process, "admin", "/readyz", "the sidecar to be ready")
+
+    def audit_verdict(self, trail: Path) -> tuple[int, str]:
+        """What `portcullis audit verify` says of a trail: its exit status and its words."""
+        command = [self._binary("portcullis"), "audit", "verify", trail]
+        done = subprocess.run(command, capture_output=True, check=False, encoding="utf-8", timeout=START_TIMEOUT)
+        return done.returncode, done.stdout + done.stderr
 
     def stop_sidecar(self) -> None:
         if self.sidecar:
@@ -220,6 +231,8 @@ class Stack:
             "127.0.0.1:9193": self.address("admin"),
             RUN_FOLDER: f"{self.folder}/",
         }
+        if LOG_FOLDER in text:
+            replacements[LOG_FOLDER] = f"{self.folder}/"
         self.policy.write_text(substitute(text, replacements, source), encoding="utf-8")
 
     def _render_envoy(self) -> None:

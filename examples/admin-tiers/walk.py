@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any, Optional
 
@@ -40,6 +41,7 @@ def run(walk: Walk) -> None:
     developers(walk, tokens)
     graphql(walk, tokens)
     front_end(walk, tokens)
+    audit_trail(walk, tokens)
     sessions(walk, tokens)
     emergency(walk, tokens)
 
@@ -140,6 +142,60 @@ def may(*permissions: str) -> Check:
         return None if listed == sorted(permissions) else f"expected {sorted(permissions)}, got {listed}"
 
     return both(says(tenant=None), check)
+
+
+def audit_trail(walk: Walk, tokens: dict[str, str]) -> None:
+    walk.table.section("Everything administrative is recorded: who, when, what")
+    anna, bert = {"issuer": "id", "subject": "anna"}, {"issuer": "id", "subject": "bert"}
+    removal = {"method": "DELETE", "route": "user", "parameters": {"user": "8"}}
+    walk.step("anna removes a user, and that is recorded", "DELETE", f"{USERS}/8", 200, "allowed", token=tokens["anna"],
+              check=recorded(walk, anna, removal, "allowed"))
+    walk.step("bert does not, and that is recorded too", "DELETE", f"{USERS}/8", 403, "permission_missing", token=tokens["bert"],
+              check=recorded(walk, bert, removal, "permission_missing"))
+    walk.step("in GraphQL too, with what is asked for", "POST", "/graphql", 200, "allowed", token=tokens["anna"],
+              body={"query": "mutation { a: deleteUser(id: 9) { id } }"},
+              check=recorded(walk, anna, {"method": "POST", "route": "graphql", "graphql": ["mutation deleteUser"]}, "allowed"))
+    walk.step("nobody changed the trail", "GET", "/admin/audit", 200, "allowed", token=tokens["olga"], check=intact(walk))
+    walk.step("whoever did would be found out", "GET", "/admin/audit", 403, "permission_missing", token=tokens["anna"],
+              check=forgery_is_found(walk))
+
+
+def recorded(walk: Walk, who: dict[str, Any], what: dict[str, Any], reason: str) -> Check:
+    """The last record is this one. It is there before the answer is."""
+
+    def check(_: Response) -> Optional[str]:
+        last = json.loads(walk.stack.audit_trail.read_text(encoding="utf-8").splitlines()[-1])
+        said = {name: last["who"].get(name) for name in who}
+        if said == who and last["what"] == what and last["reason"] == reason:
+            return None
+        return f"expected {who}, {what}, {reason}, and the last record is {last}"
+
+    return check
+
+
+def intact(walk: Walk) -> Check:
+    """`portcullis audit verify` finds nothing."""
+
+    def check(_: Response) -> Optional[str]:
+        status, said = walk.stack.audit_verdict(walk.stack.audit_trail)
+        return None if status == 0 else f"the audit trail is not intact: {said}"
+
+    return check
+
+
+def forgery_is_found(walk: Walk) -> Check:
+    """In a copy where somebody else removed the user, it is the record of that which is named."""
+
+    def check(_: Response) -> Optional[str]:
+        lines = walk.stack.audit_trail.read_text(encoding="utf-8").splitlines(keepends=True)
+        number = max(number for number, line in enumerate(lines) if '"user":"8"' in line and '"allowed"' in line)
+        lines[number] = lines[number].replace("anna", "dora")
+        copy = walk.stack.folder / "forged.jsonl"
+        copy.write_text("".join(lines), encoding="utf-8")
+        status, said = walk.stack.audit_verdict(copy)
+        return None if status == 1 and f"{copy}:{number + 1}: changed" in said else f"the forgery was not found: {said}"
+
+    return check
 
 
 def sessions(walk: Walk, tokens: dict[str, str]) -> None:

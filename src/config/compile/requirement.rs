@@ -38,6 +38,13 @@ impl Surroundings<'_> {
             let message = format!("what is asked for at {} would not be looked at here for whoever comes without a token", asked.location);
             schema.method.problem(problems, message);
         }
+        let has_graphql = |requirement: &RequirementSchema| requirement.graphql.is_some();
+        if schema.method.value != "POST" && (has_graphql(&schema.all) || schema.any.iter().any(has_graphql)) {
+            schema.method.problem(
+                problems,
+                "a GraphQL request is judged by its body, so it comes by POST; other methods need no rule and are refused",
+            );
+        }
         let shared_permissions = shared.permissions.iter().filter_map(|text| self.vocabulary.required(text, problems));
         all.permissions.insert_many(0, shared_permissions.collect::<Vec<_>>());
         let shared_conditions: Vec<Expression> = shared.conditions.iter().filter_map(|text| self.condition(text, problems)).collect();

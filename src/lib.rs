@@ -5,13 +5,16 @@
 //! ```text
 //! CheckRequest ──ext_authz──▶ AccessRequest ──pdp::decide──▶ Decision ──ext_authz──▶ CheckResponse + record
 //!                                                 ▲
-//!                       state::Live: policy snapshot · keys · revocations · verified tokens
+//!              state::Live: policy snapshot · keys · revocations · verified tokens · tenants' roles · targets
 //!                                                 ▲
-//!                   config (file → snapshot) · pip (identity service → keys, revocations)
+//!          config (file → snapshot) · pip (identity service → keys, revocations, roles, who somebody is)
 //! ```
 //!
+//! Within [`pdp`]: the route, the token behind the credential, who that is and for which tenant, and then (`evaluation`) what the route's
+//! [`pdp::policy`] requires of them. What a directory has to be asked for, the decision says; [`ext_authz`] asks and decides again.
+//!
 //! [`pdp`] is pure; [`state`] owns what it looks at; [`pip`] and [`config`] feed that; [`ext_authz`] and [`admin`] are the
-//! doors; [`audit`] records what was decided about audited routes before it is answered; [`server`] puts all of it together and [`cli`]
+//! doors; [`assertion`] signs what was decided for the service behind; [`audit`] records what was decided about audited routes before it is answered; [`server`] puts all of it together and [`cli`]
 //! is what a person types. [`policy_test`] decides the cases of test files with the same [`pdp`].
 
 pub mod admin;

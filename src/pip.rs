@@ -1,4 +1,5 @@
-//! Policy information points: what the sidecar pulls in the background, so that no request ever waits for it.
+//! Policy information points: what the sidecar pulls in the background, so that no request waits for it. The exception is
+//! [`directory`]: who somebody is whom a request is about, asked when a route needs it.
 
 pub mod config_file;
 pub mod directory;

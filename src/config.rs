@@ -17,7 +17,7 @@ pub use schema::{
     AuditSettings, DirectorySource, GrpcAddress, JwksLocation, JwksSource, Listen, RevocationSource, Source, SourceFeed, TenantRoleFeed,
     TenantRoleSource, WhenUnwritable,
 };
-pub(crate) use yaml::{list, load, nearest};
+pub(crate) use yaml::{kind, list, load, nearest};
 
 /// One file of configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -95,6 +95,19 @@ pub(crate) fn load<'y>(name: &str, text: &'y str, problems: &mut Problems) -> Op
     }
 }
 
+/// What a node is, in words.
+pub(crate) fn kind(yaml: &MarkedYaml<'_>) -> &'static str {
+    match &yaml.data {
+        YamlData::Value(Scalar::Null) => "nothing",
+        YamlData::Value(Scalar::Boolean(_)) => "a boolean",
+        YamlData::Value(Scalar::Integer(_) | Scalar::FloatingPoint(_)) => "a number",
+        YamlData::Value(Scalar::String(_)) => "a string",
+        YamlData::Sequence(_) => "a list",
+        YamlData::Mapping(_) => "a mapping",
+        _ => "something that cannot be read",
+    }
+}
+
 impl<'y> Node<'y> {
     pub fn root(yaml: &'y MarkedYaml<'y>, file: &str) -> Self {
         Self { yaml, file: file.into(), key: String::new() }
@@ -118,20 +131,8 @@ impl<'y> Node<'y> {
         Self { yaml, file: Arc::clone(&self.file), key }
     }
 
-    fn kind(&self) -> &'static str {
-        match &self.yaml.data {
-            YamlData::Value(Scalar::Null) => "nothing",
-            YamlData::Value(Scalar::Boolean(_)) => "a boolean",
-            YamlData::Value(Scalar::Integer(_) | Scalar::FloatingPoint(_)) => "a number",
-            YamlData::Value(Scalar::String(_)) => "a string",
-            YamlData::Sequence(_) => "a list",
-            YamlData::Mapping(_) => "a mapping",
-            _ => "something that cannot be read",
-        }
-    }
-
     fn expected<T>(&self, problems: &mut Problems, what: &str) -> Option<T> {
-        self.problem(problems, format!("this must be {what}, and it is {}", self.kind()));
+        self.problem(problems, format!("this must be {what}, and it is {}", kind(self.yaml)));
         None
     }
 

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::http_client::{FetchError, Fetched, GetRequest};
-use super::refresh::{Context, backoff, jitter};
+use super::http_client::{Fetched, GetRequest};
+use super::refresh::{Context, Failure, backoff, jitter};
 use crate::config::{JwksLocation, JwksSource, Source};
 use crate::pdp::token::key::KeySet;
 
@@ -25,19 +25,6 @@ const FILE_INTERVAL: Duration = Duration::from_secs(1);
 enum Outcome {
     Keys { keys: KeySet, etag: Option<String>, max_age: Option<Duration> },
     Unchanged { max_age: Option<Duration> },
-}
-
-/// Why there are no new keys: a label for metrics, a text for people, and what the server asked for.
-struct Failure {
-    label: &'static str,
-    message: String,
-    retry_after: Option<Duration>,
-}
-
-impl From<FetchError> for Failure {
-    fn from(error: FetchError) -> Self {
-        Self { label: error.label(), message: error.to_string(), retry_after: error.retry_after() }
-    }
 }
 
 /// Fetches a source's keys, now and whenever they are due or an unknown key asks for it. One fetch is in flight at most.

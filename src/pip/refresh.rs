@@ -7,12 +7,25 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use tokio_util::sync::CancellationToken;
 
-use super::http_client::HttpClient;
+use super::http_client::{FetchError, HttpClient};
 use super::{directory, jwks, revocation, tenant_roles};
 use crate::config::{Source, SourceFeed};
 use crate::pdp::token::profile::SourceId;
 use crate::state::Live;
 use crate::telemetry::metrics::{Metrics, RouteCounters};
+
+/// Why a refresh brought nothing: a label for metrics, a text for people, and what the server asked for.
+pub(super) struct Failure {
+    pub label: &'static str,
+    pub message: String,
+    pub retry_after: Option<Duration>,
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        Self { label: error.label(), message: error.to_string(), retry_after: error.retry_after() }
+    }
+}
 
 /// What every refresher works with.
 #[derive(Clone)]

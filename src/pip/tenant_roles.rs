@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::http_client::{Fetched, GetRequest};
-use super::refresh::{Context, backoff, jitter};
+use super::refresh::{Context, Failure, backoff, jitter};
 use crate::config::{Source, TenantRoleFeed};
 use crate::pdp::attribute::is_safe_value;
 use crate::pdp::json::{self, Json};
@@ -24,13 +24,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Waits between failed fetches.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(4);
-
-/// Why there are no new roles: a label for metrics, a text for people, and what the server asked for.
-struct Failure {
-    label: &'static str,
-    message: String,
-    retry_after: Option<Duration>,
-}
 
 /// Fetches a source's roles, again and again.
 pub async fn refresh(context: &Context, source: &Source, feed: &TenantRoleFeed) -> Infallible {
@@ -73,8 +66,7 @@ async fn fetch(context: &Context, feed: &TenantRoleFeed, etag: Option<&str>) -> 
         deadline: DEADLINE,
         max_body_bytes: MAX_BYTES,
     };
-    let fetched = context.client.get(request).await;
-    match fetched.map_err(|error| Failure { label: error.label(), message: error.to_string(), retry_after: error.retry_after() })? {
+    match context.client.get(request).await? {
         Fetched::NotModified { .. } => Ok(None),
         Fetched::Body { bytes, etag, .. } => {
             let roles = read(&bytes, &feed.syntax).map_err(|message| failed("invalid", message))?;

@@ -79,16 +79,7 @@ impl<'y> Node<'y> {
     }
 
     fn expected<T>(&self, what: &str) -> Read<T> {
-        let kind = match &self.yaml.data {
-            YamlData::Value(Scalar::Null) => "nothing",
-            YamlData::Value(Scalar::Boolean(_)) => "a boolean",
-            YamlData::Value(Scalar::Integer(_) | Scalar::FloatingPoint(_)) => "a number",
-            YamlData::Value(Scalar::String(_)) => "a string",
-            YamlData::Sequence(_) => "a list",
-            YamlData::Mapping(_) => "a mapping",
-            _ => "something that cannot be read",
-        };
-        self.error(format!("this must be {what}, and it is {kind}"))
+        self.error(format!("this must be {what}, and it is {}", config::kind(self.yaml)))
     }
 
     fn child(&self, yaml: &'y MarkedYaml<'y>) -> Self {

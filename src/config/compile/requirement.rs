@@ -240,7 +240,7 @@ pub(super) fn compile_place(place: &Located<PlaceSchema>, path: &PathTemplate, p
         PlaceSchema::Header(name) => Some(RequestValue::Header(name.as_str().into())),
         PlaceSchema::Query(name) => Some(RequestValue::Query(name.as_str().into())),
         PlaceSchema::Body(name) => match FieldPath::parse(name) {
-            Ok(_) => Some(RequestValue::Body(name.split('.').map(Box::from).collect())),
+            Ok(path) => Some(RequestValue::Body(path.names().to_vec())),
             Err(error) => {
                 place.problem(problems, error);
                 None

@@ -66,12 +66,16 @@ impl<'a> Evaluation<'a, '_, '_> {
         let at_home = self.at.principal.is_at_home();
         for assignment in &claims.roles {
             let boundary = Some(&assignment.boundary).filter(|boundary| !boundary.is_empty());
-            let holder = match roles.get(&assignment.role) {
+            let (holder, counts_abroad) = match roles.get(&assignment.role) {
                 Some(role) if !role.may_be_assigned(&assignment.boundary) => continue,
-                Some(role) => Holder { permissions: &role.permissions, within: None, boundary, manages: role.manages.as_ref() },
+                Some(role) => {
+                    let manages = role.manages.as_ref();
+                    (Holder { permissions: &role.permissions, within: None, boundary, manages }, boundary.is_none())
+                }
                 None => match self.tenants_own(&assignment.role) {
                     Some(permissions) => {
-                        Holder { permissions, within: self.at.issuer.tenant_roles.within.as_deref(), boundary, manages: None }
+                        let within = self.at.issuer.tenant_roles.within.as_deref();
+                        (Holder { permissions, within, boundary, manages: None }, false)
                     }
                     None => {
                         self.unknown_roles += 1;
@@ -79,7 +83,7 @@ impl<'a> Evaluation<'a, '_, '_> {
                     }
                 },
             };
-            if at_home || (boundary.is_none() && roles.get(&assignment.role).is_some()) {
+            if at_home || counts_abroad {
                 self.holders.push(holder);
             }
         }

@@ -1,5 +1,6 @@
 //! What is wrong with a configuration: where, what, and what to write instead.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -90,9 +91,11 @@ impl Problems {
         self.0.iter()
     }
 
-    /// Brings them into the order of the text.
+    /// Brings them into the order of the text, each once: what a group says is compiled for every method inside of it.
     pub(super) fn sort(&mut self) {
         self.0.sort_by(|a, b| a.location.cmp(&b.location));
+        let mut told = HashSet::new();
+        self.0.retain(|problem| told.insert(problem.to_string()));
     }
 }
 

@@ -19,7 +19,7 @@ use portcullis::pdp::decision::{Reason, TokenLookup};
 use portcullis::pdp::path::NormalizedPath;
 use portcullis::pdp::permission::{PermissionSet, PermissionSyntax};
 use portcullis::pdp::request::{AccessRequest, Host};
-use portcullis::pdp::revocation::{Revocation, RevocationKind, RevocationList};
+use portcullis::pdp::revocation::{Batch, Revocation, RevocationData, RevocationKind, RevocationList};
 use portcullis::pdp::snapshot::Snapshot;
 use portcullis::pdp::time::UnixTime;
 use portcullis::pdp::token::algorithm::Algorithm;
@@ -52,7 +52,7 @@ static SIGNER: LazyLock<Signer> = LazyLock::new(Signer::generate);
 struct Fixture {
     configuration: Configuration,
     keys: Arc<KeySet>,
-    revocations: Arc<RevocationList>,
+    revocations: Arc<RevocationData>,
     requests: Vec<Request>,
     now: UnixTime,
 }
@@ -70,16 +70,13 @@ impl Fixture {
         let text = workload.configuration("{ url: http://127.0.0.1:1/jwks }", Some(feed));
         let configuration = Configuration::compile(&[SourceFile { name: "bench.yaml".into(), text }]).expect("a good configuration");
         let keys = KeySet::parse(SIGNER.jwks().as_bytes(), &[Algorithm::Rs256]).expect("a JWK set");
-        let mut revocations = RevocationList::default();
+        let mut batch = Batch::default();
         for number in 0..REVOCATIONS {
             let kind = if number % 2 == 0 { RevocationKind::Token } else { RevocationKind::Session };
-            revocations.insert(Revocation {
-                kind,
-                id: format!("0193f3a2-7c1e-7000-a000-{number:012x}").into(),
-                before: None,
-                expires: None,
-            });
+            let id = format!("0193f3a2-7c1e-7000-a000-{number:012x}");
+            batch.push(&Revocation { kind, id: &id, before: None, expires: None });
         }
+        let revocations = RevocationList::full(batch, workload.now).into();
         let requests = (0..TOKENS as usize).map(|holder| workload.request(holder, &SIGNER.sign(&workload.claims(holder)))).collect();
         Self { configuration, keys: Arc::new(keys), revocations: Arc::new(revocations), requests, now: workload.now }
     }

@@ -68,8 +68,8 @@ fn reasons(admin: &Admin) -> Vec<String> {
         .iter()
         .map(|cause| match cause {
             NotReady::Keys(issuer) => format!("the keys of issuer '{issuer}' were not fetched yet or are past 'max_stale'"),
-            NotReady::Revocations(issuer) => {
-                format!("the revocation list of issuer '{issuer}' was not fetched yet or is past 'max_staleness'")
+            NotReady::Revocations(issuer, source) => {
+                format!("the revocations of issuer '{issuer}' ({source}) were not fetched yet or are past 'max_staleness'")
             }
         })
         .collect();

@@ -14,8 +14,8 @@ mod yaml;
 
 pub use problem::{Location, Problem, Problems};
 pub use schema::{
-    AuditSettings, DirectorySource, GrpcAddress, JwksLocation, JwksSource, Listen, RevocationSource, Source, SourceFeed, TenantRoleFeed,
-    TenantRoleSource, WhenUnwritable,
+    AuditSettings, DirectorySource, GrpcAddress, JwksLocation, JwksSource, Listen, RevocationFeed, RevocationOrigin, RevocationSource,
+    Source, SourceFeed, TenantRoleFeed, TenantRoleSource, WhenUnwritable,
 };
 pub(crate) use yaml::{kind, list, load, nearest};
 

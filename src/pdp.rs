@@ -36,7 +36,7 @@ use policy::condition::authentication::StepUp;
 use policy::{Access, MethodRule, RoutePolicy, TenantBinding, value};
 use principal::Principal;
 use request::{AccessRequest, HeaderValue, Host};
-use revocation::RevocationList;
+use revocation::RevocationData;
 use role::TenantRoles;
 use route::RouteMatch;
 use snapshot::Snapshot;
@@ -47,13 +47,13 @@ use token::cache::TokenCache;
 use token::key::KeySet;
 use token::profile::{IssuerPolicy, SourceId};
 
-/// What is known of an issuer's revocations.
+/// What is known from a source of revocations.
 #[derive(Debug, Clone)]
 pub enum Revocations {
-    /// The list is within its freshness bound.
-    Fresh(Arc<RevocationList>),
+    /// What it said is within its freshness bound.
+    Fresh(Arc<RevocationData>),
     /// It is older, and this is the last one that was seen.
-    Stale(Arc<RevocationList>),
+    Stale(Arc<RevocationData>),
     /// There is none.
     Missing,
 }
@@ -62,7 +62,7 @@ pub enum Revocations {
 pub trait Facts {
     /// The issuer's keys, if they are within their freshness bound.
     fn keys(&self, source: SourceId) -> Option<Arc<KeySet>>;
-    /// The issuer's revocations.
+    /// What a source says of revocations.
     fn revocations(&self, source: SourceId) -> Revocations;
     /// The roles that tenants defined for themselves, if they are within their freshness bound.
     fn tenant_roles(&self, source: SourceId) -> Option<Arc<TenantRoles>>;

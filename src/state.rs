@@ -12,7 +12,7 @@ use moka::Expiry;
 use moka::sync::Cache;
 
 use crate::pdp::decision::UnknownKey;
-use crate::pdp::revocation::RevocationList;
+use crate::pdp::revocation::RevocationData;
 use crate::pdp::role::TenantRoles;
 use crate::pdp::snapshot::Snapshot;
 use crate::pdp::target::{TargetFact, TargetKey};
@@ -78,9 +78,9 @@ pub struct Live<X> {
     version: ArcSwap<Version<X>>,
     generation: AtomicU64,
     keys: Cache<SourceId, Pulled<KeySet>>,
-    revocations: Cache<SourceId, Pulled<RevocationList>>,
+    revocations: Cache<SourceId, Pulled<RevocationData>>,
     /// The last list of each source, however old: for `when_stale: fail_open`, and for nothing else.
-    last_revocations: Cache<SourceId, Pulled<RevocationList>>,
+    last_revocations: Cache<SourceId, Pulled<RevocationData>>,
     tenant_roles: Cache<SourceId, Pulled<TenantRoles>>,
     targets: Targets,
     tokens: TokenCache,
@@ -92,8 +92,8 @@ pub struct Live<X> {
 pub enum NotReady {
     /// An issuer's keys are too old or were never fetched.
     Keys(Arc<str>),
-    /// An issuer's revocation list is too old or was never fetched.
-    Revocations(Arc<str>),
+    /// One of an issuer's sources of revocations is too old or was never fetched.
+    Revocations(Arc<str>, Arc<str>),
 }
 
 impl<X> Live<X> {
@@ -141,10 +141,13 @@ impl<X> Live<X> {
     }
 
     /// Publishes a revocation list that its source confirmed at this moment.
-    pub fn publish_revocations(&self, source: SourceId, list: Arc<RevocationList>, confirmed: Instant, good_for: Duration) {
-        let pulled = Pulled { data: list, confirmed, good_for };
+    pub fn publish_revocations(&self, source: SourceId, data: Arc<RevocationData>, confirmed: Instant, good_for: Duration) {
+        let pulled = Pulled { data, confirmed, good_for };
         self.last_revocations.insert(source, pulled.clone());
         self.revocations.insert(source, pulled);
+        // What was replaced can be large, and moka would keep it until it has something to do.
+        self.last_revocations.run_pending_tasks();
+        self.revocations.run_pending_tasks();
     }
 
     /// Publishes the roles that tenants defined, which their source confirmed at this moment.
@@ -169,7 +172,7 @@ impl<X> Live<X> {
 
     /// The last revocation list of a source, within its bound or not, for dumps and metrics.
     #[must_use]
-    pub fn pulled_revocations(&self, source: SourceId) -> Option<Pulled<RevocationList>> {
+    pub fn pulled_revocations(&self, source: SourceId) -> Option<Pulled<RevocationData>> {
         self.last_revocations.get(&source)
     }
 
@@ -217,13 +220,13 @@ impl<X> Live<X> {
             if !self.keys.contains_key(&issuer.keys) {
                 causes.push(NotReady::Keys(Arc::clone(&issuer.name)));
             }
-            if let Some(rule) = issuer.revocations {
+            for rule in &issuer.revocations {
                 let usable = match rule.when_stale {
                     WhenStale::Deny => self.revocations.contains_key(&rule.source),
                     WhenStale::FailOpen => self.last_revocations.contains_key(&rule.source),
                 };
                 if !usable {
-                    causes.push(NotReady::Revocations(Arc::clone(&issuer.name)));
+                    causes.push(NotReady::Revocations(Arc::clone(&issuer.name), Arc::clone(&rule.name)));
                 }
             }
         }

@@ -37,9 +37,12 @@ pub(super) fn update_gauges(admin: &Admin) {
             metrics.keys_age.with_label_values(&name).set(pulled.confirmed.elapsed().as_secs_f64());
             metrics.keys.with_label_values(&name).set(count(pulled.data.keys().count() as u64));
         }
-        if let Some(pulled) = issuer.revocations.and_then(|rule| live.pulled_revocations(rule.source)) {
-            metrics.revocations_age.with_label_values(&name).set(pulled.confirmed.elapsed().as_secs_f64());
-            metrics.revocation_entries.with_label_values(&name).set(count(pulled.data.len() as u64));
+        for rule in &issuer.revocations {
+            if let Some(pulled) = live.pulled_revocations(rule.source) {
+                let labels = [&*issuer.name, &*rule.name];
+                metrics.revocations_age.with_label_values(&labels).set(pulled.confirmed.elapsed().as_secs_f64());
+                metrics.revocation_entries.with_label_values(&labels).set(count(pulled.data.len() as u64));
+            }
         }
         if let Some(pulled) = issuer.tenant_roles.source.and_then(|source| live.pulled_tenant_roles(source)) {
             metrics.tenant_roles_age.with_label_values(&name).set(pulled.confirmed.elapsed().as_secs_f64());
@@ -64,12 +67,14 @@ pub(super) fn configuration(admin: &Admin) -> Value {
                     "skipped": pulled.data.skipped().iter().map(|cause| cause.label()).collect::<Vec<_>>(),
                 })
             });
-            let revocations = issuer.revocations.map(|rule| {
-                admin.live.pulled_revocations(rule.source).map_or(
+            let revocations = issuer.revocations.iter().map(|rule| {
+                let pulled = admin.live.pulled_revocations(rule.source).map_or(
                     Value::Null,
                     |pulled| json!({ "age_seconds": pulled.confirmed.elapsed().as_secs_f64(), "entries": pulled.data.len() }),
-                )
+                );
+                (rule.name.to_string(), pulled)
             });
+            let revocations: serde_json::Map<_, _> = revocations.collect();
             let tenant_roles = issuer.tenant_roles.source.map(|source| {
                 admin.live.pulled_tenant_roles(source).map_or(
                     Value::Null,

@@ -144,6 +144,10 @@ impl<'y> Node<'y> {
         matches!(&self.yaml.data, YamlData::Mapping(_))
     }
 
+    pub fn is_list(&self) -> bool {
+        matches!(&self.yaml.data, YamlData::Sequence(_))
+    }
+
     pub fn is_true(&self) -> bool {
         matches!(&self.yaml.data, YamlData::Value(Scalar::Boolean(true)))
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::credential::BearerToken;
 use super::decision::{Decision, Reason, TokenLookup, UnknownKey};
+use super::revocation::Verdict;
 use super::time::UnixTime;
 use super::token::cache::TokenDigest;
 use super::token::jws::CompactJws;
@@ -36,7 +37,7 @@ pub(super) fn active_token<'v>(
     if notes.token_lookup == Some(TokenLookup::Miss) {
         view.tokens.insert(digest, Arc::clone(&token), now);
     }
-    check_revocation(view, policy, &token, notes)?;
+    check_revocation(view, policy, &token, now, notes)?;
     check_age(view, policy, &token, now)?;
     check_acting(view, policy, &token)?;
     Ok((token, policy))
@@ -100,15 +101,32 @@ fn verified_token<'v>(
     Ok((Arc::new(token), policy))
 }
 
-fn check_revocation(view: &View<'_>, policy: &IssuerPolicy, token: &VerifiedToken, notes: &mut Decision) -> Result<(), Reason> {
-    let Some(rule) = policy.revocations else { return Ok(()) };
-    let list = match (view.facts.revocations(rule.source), rule.when_stale) {
-        (Revocations::Fresh(list), _) => list,
-        (Revocations::Stale(list), WhenStale::FailOpen) => {
-            notes.used_stale_revocations = true;
-            list
+/// A token that is known to be revoked is refused as such, also while another source cannot say anything.
+fn check_revocation(
+    view: &View<'_>,
+    policy: &IssuerPolicy,
+    token: &VerifiedToken,
+    now: UnixTime,
+    notes: &mut Decision,
+) -> Result<(), Reason> {
+    let mut outcome = Ok(());
+    for rule in &policy.revocations {
+        let data = match (view.facts.revocations(rule.source), rule.when_stale) {
+            (Revocations::Fresh(data), _) => data,
+            (Revocations::Stale(data), WhenStale::FailOpen) => {
+                notes.used_stale_revocations = true;
+                data
+            }
+            (Revocations::Stale(_), WhenStale::Deny) | (Revocations::Missing, _) => {
+                outcome = Err(Reason::RevocationsStale);
+                continue;
+            }
+        };
+        match data.judge(token, now) {
+            Verdict::Passes => {}
+            Verdict::Revoked => return Err(Reason::TokenRevoked),
+            Verdict::Unknown => outcome = Err(Reason::RevocationsStale),
         }
-        (Revocations::Stale(_), WhenStale::Deny) | (Revocations::Missing, _) => return Err(Reason::RevocationsStale),
-    };
-    if list.revokes(token) { Err(Reason::TokenRevoked) } else { Ok(()) }
+    }
+    outcome
 }

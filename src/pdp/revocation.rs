@@ -1,10 +1,28 @@
 //! What was revoked before it expired.
+//!
+//! [`RevocationList`] holds fingerprints of ids: 16 bytes each, sorted, so that a list of a million entries is looked through in a
+//! few steps and swapped in whole. What arrives in small steps lies in front of it until it is worth sorting in.
 
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::time::UnixTime;
 use super::token::verify::VerifiedToken;
+
+pub mod fingerprint;
+mod recent;
+pub mod table;
+
+use fingerprint::{Fingerprint, Kinds};
+use recent::Recent;
+use table::{Bounded, Table, Whole};
+
+/// How long past its `expires` an entry is kept. It covers the leeway that tokens get and clocks that are set.
+const KEPT_FOR: Duration = Duration::from_secs(600);
+/// By how much the clock may be behind where it was when entries were forgotten.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
+/// So many entries may lie in front of the sorted ones.
+const MAX_RECENT: usize = 2048;
 
 /// What a revocation is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,74 +57,135 @@ impl RevocationKind {
     }
 }
 
-/// One entry of a revocation list.
+/// One entry of a revocation list, as a source tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Revocation {
+pub struct Revocation<'a> {
     /// What it is about.
     pub kind: RevocationKind,
     /// Whose.
-    pub id: Box<str>,
+    pub id: &'a str,
     /// Only tokens issued before this moment (`iat`) are revoked; `None`: all. A token without `iat` counts as older.
     pub before: Option<UnixTime>,
     /// From when on no token can carry the id any more, so that the entry can be forgotten. `None`: never.
     pub expires: Option<UnixTime>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Extent {
-    before: Option<UnixTime>,
-    expires: Option<UnixTime>,
+/// Entries on their way from a source into a list. Ids are gone from here on: what stays of each is 16 bytes, or 32 with `before`.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    whole: Vec<Whole>,
+    bounded: Vec<Bounded>,
+    kinds: Kinds,
 }
 
-type Ids = HashMap<Box<str>, Extent, RandomState>;
+impl Batch {
+    /// Adds an entry.
+    pub fn push(&mut self, revocation: &Revocation<'_>) {
+        let Revocation { kind, id, before, expires } = revocation;
+        let entry = Whole::new(Fingerprint::of(*kind, id), *expires);
+        self.kinds.insert(*kind);
+        match before {
+            None => self.whole.push(entry),
+            Some(before) => self.bounded.push(Bounded { entry, before: *before }),
+        }
+    }
 
-/// All revocations of one issuer, as of one answer of its feed.
+    /// How many entries it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.whole.len() + self.bounded.len()
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<'a> FromIterator<Revocation<'a>> for Batch {
+    fn from_iter<I: IntoIterator<Item = Revocation<'a>>>(revocations: I) -> Self {
+        let mut batch = Self::default();
+        revocations.into_iter().for_each(|revocation| batch.push(&revocation));
+        batch
+    }
+}
+
+/// All revocations that a source told of, as of one moment. Cloning is cheap.
 #[derive(Debug, Clone, Default)]
 pub struct RevocationList {
-    tokens: Ids,
-    sessions: Ids,
-    subjects: Ids,
-    tenants: Ids,
-    clients: Ids,
-    keys: Ids,
+    table: Arc<Table>,
+    recent: Recent,
+    kinds: Kinds,
+    /// The latest `expires` of all entries that were forgotten.
+    forgotten_until: Option<UnixTime>,
 }
 
 impl RevocationList {
-    fn ids_mut(&mut self, kind: RevocationKind) -> &mut Ids {
-        match kind {
-            RevocationKind::Token => &mut self.tokens,
-            RevocationKind::Session => &mut self.sessions,
-            RevocationKind::Subject => &mut self.subjects,
-            RevocationKind::Tenant => &mut self.tenants,
-            RevocationKind::Client => &mut self.clients,
-            RevocationKind::Key => &mut self.keys,
+    /// A list of these entries and no others, without those that can be forgotten by now. Sorting a million of them takes a moment,
+    /// so it is nothing for a thread that answers checks.
+    #[must_use]
+    pub fn full(batch: Batch, now: UnixTime) -> Self {
+        let empty = Self { kinds: batch.kinds, ..Self::default() };
+        empty.sorted(batch.whole, batch.bounded, now)
+    }
+
+    /// This list and these entries besides. Two entries for one id add up. A few entries cost little however long the list is; it
+    /// is sorted again, which takes a moment, only now and then.
+    #[must_use]
+    pub fn with(&self, batch: Batch, now: UnixTime) -> Self {
+        let kinds = self.kinds.union(batch.kinds);
+        if self.recent.len() + batch.len() <= MAX_RECENT {
+            let mut recent = self.recent.clone();
+            recent.add(&batch.whole, &batch.bounded);
+            return Self { recent, kinds, ..self.clone() };
         }
+        Self { kinds, ..self.clone() }.sorted(batch.whole, batch.bounded, now)
     }
 
-    /// Adds an entry. Two entries for one id add up: the wider one of each bound stays.
-    pub fn insert(&mut self, revocation: Revocation) {
-        let Revocation { kind, id, before, expires } = revocation;
-        self.ids_mut(kind)
-            .entry(id)
-            .and_modify(|extent| {
-                // `None` is the wider one of both: "all tokens", "never forgotten".
-                extent.before = extent.before.zip(before).map(|(a, b)| a.max(b));
-                extent.expires = extent.expires.zip(expires).map(|(a, b)| a.max(b));
-            })
-            .or_insert(Extent { before, expires });
+    /// Whether there is something that no token can carry any more.
+    #[must_use]
+    pub fn has_expired(&self, now: UnixTime) -> bool {
+        let first = [self.table.earliest_expiry(), self.recent.earliest_expiry()].into_iter().flatten().min();
+        first.is_some_and(|expires| expires.plus(KEPT_FOR) <= now)
     }
 
-    /// Forgets entries that no token can carry any more.
-    pub fn forget_expired(&mut self, now: UnixTime) {
-        for ids in [&mut self.tokens, &mut self.sessions, &mut self.subjects, &mut self.tenants, &mut self.clients, &mut self.keys] {
-            ids.retain(|_, extent| extent.expires.is_none_or(|expires| expires > now));
-        }
+    /// The list without that.
+    #[must_use]
+    pub fn without_expired(&self, now: UnixTime) -> Self {
+        self.sorted(Vec::new(), Vec::new(), now)
     }
 
-    /// How many entries there are.
+    /// Sorts all of it into one table, without what can be forgotten.
+    fn sorted(&self, mut whole: Vec<Whole>, mut bounded: Vec<Bounded>, now: UnixTime) -> Self {
+        whole.reserve_exact(self.table.whole().len() + self.recent.len());
+        whole.extend_from_slice(self.table.whole());
+        bounded.extend_from_slice(self.table.bounded());
+        self.recent.copy_to(&mut whole, &mut bounded);
+        let mut forgotten_until = self.forgotten_until;
+        let mut keep = |entry: &Whole| match entry.expires() {
+            Some(expires) if expires.plus(KEPT_FOR) <= now => {
+                forgotten_until = forgotten_until.max(Some(expires));
+                false
+            }
+            _ => true,
+        };
+        whole.retain(&mut keep);
+        bounded.retain(|bounded| keep(&bounded.entry));
+        Self { table: Arc::new(Table::new(whole, bounded)), recent: Recent::default(), kinds: self.kinds, forgotten_until }
+    }
+
+    /// Whether nothing was forgotten that counts at this moment. It was if the clock has been set back far since: then the list says
+    /// nothing, and its source has to be asked for all of it again.
+    #[must_use]
+    pub fn is_complete_at(&self, now: UnixTime) -> bool {
+        self.forgotten_until.is_none_or(|until| now >= until.plus(CLOCK_TOLERANCE))
+    }
+
+    /// How many entries there are. What came again counts twice until it is sorted in.
     #[must_use]
     pub fn len(&self) -> usize {
-        [&self.tokens, &self.sessions, &self.subjects, &self.tenants, &self.clients, &self.keys].iter().map(|ids| ids.len()).sum()
+        self.table.len() + self.recent.len()
     }
 
     /// Whether there are none.
@@ -115,24 +194,106 @@ impl RevocationList {
         self.len() == 0
     }
 
+    /// The memory that it holds, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.table.weight() + self.recent.weight()
+    }
+
     /// Whether any entry is about this token.
     #[must_use]
     pub fn revokes(&self, token: &VerifiedToken) -> bool {
-        let claims = token.claims();
-        let hit = |ids: &Ids, id: Option<&str>| {
-            // Most lists have no entries of most kinds, and then the id need not be hashed.
-            let Some(id) = id.filter(|_| !ids.is_empty()) else { return false };
-            ids.get(id).is_some_and(|extent| match (extent.before, claims.issued_at) {
-                (None, _) | (Some(_), None) => true,
-                (Some(before), Some(issued_at)) => issued_at < before,
-            })
+        let issued_at = token.claims().issued_at;
+        token.revocable_by().iter().any(|(kind, id)| {
+            // Most lists have no entries of most kinds.
+            self.kinds.contains(*kind) && (self.table.revokes(*id, issued_at) || self.recent.revokes(*id, issued_at))
+        })
+    }
+
+    /// What has to be stored so that [`RevocationList::from_parts`] makes the same list of it.
+    #[must_use]
+    pub fn parts(&self) -> Parts {
+        let mut parts = Parts {
+            whole: self.table.whole().to_vec(),
+            bounded: self.table.bounded().to_vec(),
+            kinds: self.kinds,
+            forgotten_until: self.forgotten_until,
         };
-        hit(&self.tokens, claims.token_id.as_deref())
-            || hit(&self.sessions, claims.session.as_deref())
-            || hit(&self.subjects, Some(&claims.subject))
-            || hit(&self.subjects, claims.actor.as_ref().map(|actor| &*actor.subject))
-            || hit(&self.tenants, claims.tenant.as_ref().map(|tenant| tenant.as_str()))
-            || hit(&self.clients, claims.client_id.as_deref())
-            || hit(&self.keys, token.key_id())
+        self.recent.copy_to(&mut parts.whole, &mut parts.bounded);
+        parts
+    }
+
+    /// A list from its parts, in any order.
+    #[must_use]
+    pub fn from_parts(parts: Parts) -> Self {
+        let Parts { whole, bounded, kinds, forgotten_until } = parts;
+        Self { table: Arc::new(Table::new(whole, bounded)), recent: Recent::default(), kinds, forgotten_until }
     }
 }
+
+/// What a list is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts {
+    /// Entries that revoke all tokens with an id.
+    pub whole: Vec<Whole>,
+    /// Entries that revoke those issued before a moment.
+    pub bounded: Vec<Bounded>,
+    /// The kinds of ids among them.
+    pub kinds: Kinds,
+    /// The latest `expires` of all entries that were forgotten.
+    pub forgotten_until: Option<UnixTime>,
+}
+
+/// What is known of an issuer's revocations, by what it comes from.
+#[derive(Debug, Clone)]
+pub enum RevocationData {
+    /// Ids.
+    List(RevocationList),
+}
+
+/// What a source's data says of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is not revoked.
+    Passes,
+    /// It is.
+    Revoked,
+    /// The data cannot say it, as if it were too old.
+    Unknown,
+}
+
+impl RevocationData {
+    /// What it says of a token.
+    #[must_use]
+    pub fn judge(&self, token: &VerifiedToken, now: UnixTime) -> Verdict {
+        match self {
+            // An entry that is there counts, whatever else was forgotten.
+            Self::List(list) if list.revokes(token) => Verdict::Revoked,
+            Self::List(list) if list.is_complete_at(now) => Verdict::Passes,
+            Self::List(_) => Verdict::Unknown,
+        }
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::List(list) => list.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl From<RevocationList> for RevocationData {
+    fn from(list: RevocationList) -> Self {
+        Self::List(list)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::http_client::{FetchError, HttpClient};
 use super::{directory, jwks, revocation, tenant_roles};
-use crate::config::{Source, SourceFeed};
+use crate::config::{RevocationOrigin, Source, SourceFeed};
 use crate::pdp::token::profile::SourceId;
 use crate::state::Live;
 use crate::telemetry::metrics::{Metrics, RouteCounters};
@@ -90,7 +90,9 @@ async fn run(context: Context, source: Arc<Source>, cancel: CancellationToken) {
     let work = async {
         match &source.feed {
             SourceFeed::Keys(feed) => jwks::refresh(&context, &source, feed).await,
-            SourceFeed::Revocations(feed) => revocation::feed::refresh(&context, &source, feed).await,
+            SourceFeed::Revocations(revocations) => match &revocations.origin {
+                RevocationOrigin::Feed(feed) => revocation::feed::refresh(&context, &source, feed, revocations.max_staleness).await,
+            },
             SourceFeed::TenantRoles(feed) => tenant_roles::refresh(&context, &source, feed).await,
             SourceFeed::Directory(directory) => directory::serve(&context, &source, directory).await,
         }

@@ -9,7 +9,7 @@ use super::case::{Keys, Person, RevocationEntry, RevocationState, State, TenantR
 use super::{keys, object};
 use crate::config::{Configuration, SourceFeed};
 use crate::pdp::permission::{PermissionSet, PermissionSyntax};
-use crate::pdp::revocation::{Revocation, RevocationList};
+use crate::pdp::revocation::{Batch, Revocation, RevocationList};
 use crate::pdp::role::TenantRoles;
 use crate::pdp::target::{Target, TargetFact, TargetKey};
 use crate::pdp::tenant::TenantId;
@@ -134,12 +134,12 @@ fn tenant_roles(roles: &[TenantRole], syntax: &PermissionSyntax) -> Result<Tenan
 
 fn revocations(state: &RevocationState, at: i64) -> Revocations {
     let list = |entries: &[RevocationEntry]| {
-        let mut list = RevocationList::default();
-        for RevocationEntry { kind, id, before } in entries {
+        let entries = entries.iter().map(|RevocationEntry { kind, id, before }| {
             let before = before.map(|millis| UnixTime::from_millis(at.saturating_add(millis)));
-            list.insert(Revocation { kind: *kind, id: id.as_str().into(), before, expires: None });
-        }
-        Arc::new(list)
+            Revocation { kind: *kind, id, before, expires: None }
+        });
+        let batch: Batch = entries.collect();
+        Arc::new(RevocationList::full(batch, UnixTime::from_millis(at)).into())
     };
     match state {
         RevocationState::Missing => Revocations::Missing,

@@ -1,11 +1,16 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::pdp::revocation::RevocationList;
 
 const SOURCE: SourceId = SourceId(7);
 
 fn live() -> Live<()> {
     Live::new(Snapshot::default(), ())
+}
+
+fn nothing() -> Arc<RevocationData> {
+    Arc::new(RevocationList::default().into())
 }
 
 #[test]
@@ -24,9 +29,9 @@ fn a_revocation_list_past_its_bound_is_stale_and_never_fresh() {
     let live = live();
     assert!(matches!(live.revocations(SOURCE), Revocations::Missing));
     let stale = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
-    live.publish_revocations(SOURCE, Arc::default(), stale, Duration::from_secs(30));
+    live.publish_revocations(SOURCE, nothing(), stale, Duration::from_secs(30));
     assert!(matches!(live.revocations(SOURCE), Revocations::Stale(_)));
-    live.publish_revocations(SOURCE, Arc::default(), Instant::now(), Duration::from_secs(30));
+    live.publish_revocations(SOURCE, nothing(), Instant::now(), Duration::from_secs(30));
     assert!(matches!(live.revocations(SOURCE), Revocations::Fresh(_)));
     live.forget(SOURCE);
     assert!(matches!(live.revocations(SOURCE), Revocations::Missing));

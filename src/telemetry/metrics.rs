@@ -16,6 +16,9 @@ use crate::pdp::decision::{Decision, Effect, Reason, TokenLookup};
 const LATENCY_BUCKETS: [f64; 17] =
     [5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 1e-1, 2.5e-1, 5e-1, 1.0];
 
+/// Upper bounds of the buckets for how long a revocation takes to arrive, in seconds.
+const PROPAGATION_BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
+
 /// One value per effect.
 #[derive(Debug, Clone)]
 struct PerEffect<T> {
@@ -54,6 +57,7 @@ pub struct Metrics {
     odd_permissions: IntCounter,
     unknown_roles: IntCounter,
     tenant_crossings: IntCounter,
+    revocation_propagation: HistogramVec,
     stale_revocation_decisions: IntCounter,
     refreshes: IntCounterVec,
     skipped_keys: IntGaugeVec,
@@ -135,6 +139,17 @@ impl Metrics {
             )?,
             unknown_roles: counter("portcullis_unknown_roles_total", "Roles in tokens, per check, that the configuration does not know.")?,
             tenant_crossings: counter("portcullis_tenant_crossings_total", "Allowed checks in which a role crossed into another tenant.")?,
+            revocation_propagation: registered(
+                &registry,
+                HistogramVec::new(
+                    HistogramOpts::new(
+                        "portcullis_revocation_propagation_seconds",
+                        "Time from a revocation's being published to its being in force here, by the clocks of both.",
+                    )
+                    .buckets(PROPAGATION_BUCKETS.to_vec()),
+                    &["issuer"],
+                ),
+            )?,
             stale_revocation_decisions: counter(
                 "portcullis_stale_revocation_decisions_total",
                 "Checks decided with a revocation list past its bound, as the configuration allows.",
@@ -154,8 +169,8 @@ impl Metrics {
             keys: int_gauges("portcullis_keys", "Usable keys of the issuer.", &["issuer"])?,
             revocations_age: gauges(
                 "portcullis_revocations_age_seconds",
-                "Time since the issuer's revocation list was confirmed.",
-                &["issuer"],
+                "Time since a source of the issuer's revocations was confirmed.",
+                &["issuer", "source"],
             )?,
             tenant_roles_age: gauges(
                 "portcullis_tenant_roles_age_seconds",
@@ -163,7 +178,11 @@ impl Metrics {
                 &["issuer"],
             )?,
             remembered_targets: int_gauge("portcullis_targets", "Answers of directories that are remembered.")?,
-            revocation_entries: int_gauges("portcullis_revocation_entries", "Entries of the issuer's revocation list.", &["issuer"])?,
+            revocation_entries: int_gauges(
+                "portcullis_revocation_entries",
+                "Entries of a source of the issuer's revocations.",
+                &["issuer", "source"],
+            )?,
             configuration_age: registered(
                 &registry,
                 Gauge::new("portcullis_configuration_age_seconds", "Time since the policy in force came into force."),
@@ -232,6 +251,11 @@ impl Metrics {
     /// Counts a refresh; `result` is `ok`, `unchanged` or the label of an error.
     pub fn refreshed(&self, issuer: &str, feed: &str, result: &str) {
         self.refreshes.with_label_values(&[issuer, feed, result]).inc();
+    }
+
+    /// Counts how long a revocation took from its publication to its being in force here.
+    pub fn revocation_arrived(&self, issuer: &str, after: Duration) {
+        self.revocation_propagation.with_label_values(&[issuer]).observe(after.as_secs_f64());
     }
 
     /// Says which keys of an issuer's set cannot be used.

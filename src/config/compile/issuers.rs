@@ -30,12 +30,18 @@ pub(super) fn compile(
         let keys =
             SourceId(short_digest(&format!("keys {:?} {:?} {:?}", schema.issuer.value, schema.jwks.location, schema.jwks.algorithms)));
         sources.push(Arc::new(Source { id: keys, issuer: Arc::clone(&name), feed: SourceFeed::Keys(schema.jwks.clone()) }));
-        let revocations = schema.revocations.map(|feed| {
-            let source = SourceId(short_digest(&format!("revocations {:?} {:?}", schema.issuer.value, feed.url)));
-            let rule = RevocationRule { source, when_stale: feed.when_stale };
-            sources.push(Arc::new(Source { id: source, issuer: Arc::clone(&name), feed: SourceFeed::Revocations(feed) }));
-            rule
-        });
+        let mut revocations: Vec<RevocationRule> = Vec::new();
+        for origin in schema.revocations {
+            let label = origin.origin.label();
+            let source = SourceId(short_digest(&format!("revocations {:?} {label} {}", schema.issuer.value, origin.origin.identity())));
+            if revocations.iter().any(|rule| rule.source == source) {
+                schema.name.problem(problems, format!("the issuer '{name}' has the same {label} of revocations twice"));
+            }
+            let alike = revocations.iter().filter(|rule| rule.name.split('-').next() == Some(label)).count();
+            let rule_name: Arc<str> = if alike == 0 { label.into() } else { format!("{label}-{}", alike + 1).into() };
+            revocations.push(RevocationRule { name: rule_name, source, when_stale: origin.when_stale });
+            sources.push(Arc::new(Source { id: source, issuer: Arc::clone(&name), feed: SourceFeed::Revocations(origin) }));
+        }
         let syntax = vocabulary.for_tokens();
         let tenant_roles = schema.tenant_roles.map(|roles| {
             let within = roles.value.within.map(|within| Arc::new(vocabulary.grants(&within, problems)));
@@ -63,7 +69,7 @@ pub(super) fn compile(
             claims: schema.claims,
             syntax,
             keys,
-            revocations,
+            revocations: revocations.into(),
             acting: schema.acting,
             fingerprint: PolicyFingerprint(0),
             tenant_roles: TenantRolePolicy::default(),

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::directory::{self, DirectorySource, TenantRoleSource, TenantRolesSchema};
+use super::revocations::{self, RevocationSource};
 use crate::config::problem::Problems;
 use crate::config::yaml::{Located, Node};
 use crate::pdp::permission::PermissionSyntax;
 use crate::pdp::tenant::TenantId;
 use crate::pdp::token::algorithm::Algorithm;
 use crate::pdp::token::jws::media_type;
-use crate::pdp::token::profile::{AcceptedTypes, ActingPolicy, ClaimNames, ClaimPath, KeyIdPolicy, RequiredClaims, SourceId, WhenStale};
+use crate::pdp::token::profile::{AcceptedTypes, ActingPolicy, ClaimNames, ClaimPath, KeyIdPolicy, RequiredClaims, SourceId};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -34,7 +35,7 @@ pub struct Source {
 pub enum SourceFeed {
     /// A JWK set.
     Keys(JwksSource),
-    /// A revocation list.
+    /// Revocations.
     Revocations(RevocationSource),
     /// Roles that tenants defined.
     TenantRoles(TenantRoleFeed),
@@ -75,19 +76,6 @@ pub enum JwksLocation {
     File(PathBuf),
 }
 
-/// Where a revocation list comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RevocationSource {
-    /// The feed.
-    pub url: http::Uri,
-    /// For how long the server may hold a request until there is something new.
-    pub wait: Duration,
-    /// For how long a list is good after the feed last confirmed it.
-    pub max_staleness: Duration,
-    /// What happens then.
-    pub when_stale: WhenStale,
-}
-
 #[derive(Debug)]
 pub(crate) struct IssuerSchema {
     pub name: Located<String>,
@@ -104,7 +92,7 @@ pub(crate) struct IssuerSchema {
     pub tenants: Option<Vec<TenantId>>,
     pub claims: ClaimNames,
     pub jwks: JwksSource,
-    pub revocations: Option<RevocationSource>,
+    pub revocations: Vec<RevocationSource>,
     pub tenant_roles: Option<Located<TenantRolesSchema>>,
     pub acting: ActingPolicy,
 }
@@ -133,7 +121,7 @@ pub(super) fn read(name: Located<String>, node: &Node<'_>, problems: &mut Proble
     let jwks = map
         .require(problems, "jwks", "where its keys are, such as '{ url: https://id.example.com/.well-known/jwks.json }'")
         .and_then(|n| jwks(&n, problems, algorithms.as_deref().unwrap_or_default()));
-    let revocations = map.take("revocations").map(|n| revocations(&n, problems));
+    let revocations = map.take("revocations").map_or_else(Vec::new, |n| revocations::read(&n, problems));
     let tenant_roles = map.take("tenant_roles").map(|n| directory::tenant_roles(&n, problems).map(|roles| n.locate(roles)));
     let acting = choice_or(
         map.take("acting"),
@@ -157,7 +145,7 @@ pub(super) fn read(name: Located<String>, node: &Node<'_>, problems: &mut Proble
         tenants: optional(tenants)?,
         claims: claims?,
         jwks: jwks?,
-        revocations: optional(revocations)?,
+        revocations: revocations.into_iter().collect::<Option<_>>()?,
         tenant_roles: optional(tenant_roles)?,
         acting: acting?,
     })
@@ -182,7 +170,7 @@ pub(super) fn duration_or(
     node.map_or(Some(default), |node| node.duration(problems, range))
 }
 
-fn choice_or<T: Copy>(node: Option<Node<'_>>, problems: &mut Problems, default: T, choices: &[(&str, T)]) -> Option<T> {
+pub(super) fn choice_or<T: Copy>(node: Option<Node<'_>>, problems: &mut Problems, default: T, choices: &[(&str, T)]) -> Option<T> {
     node.map_or(Some(default), |node| node.choice(problems, choices))
 }
 
@@ -337,24 +325,6 @@ fn jwks(node: &Node<'_>, problems: &mut Problems, algorithms: &[Algorithm]) -> O
         return None;
     }
     Some(JwksSource { location: location?, refresh, max_stale, cooldown: cooldown?, algorithms: algorithms.to_vec() })
-}
-
-fn revocations(node: &Node<'_>, problems: &mut Problems) -> Option<RevocationSource> {
-    let mut map = node.map(problems)?;
-    let url = map
-        .require(problems, "url", "where the feed is, such as 'https://id.example.com/v1/revocations'")
-        .and_then(|node| url(&node, problems));
-    let wait = duration_or(map.take("wait"), problems, 30 * SECOND, Duration::ZERO..=MINUTE);
-    let max_staleness = duration_or(map.take("max_staleness"), problems, 60 * SECOND, SECOND..=30 * DAY);
-    let when_stale =
-        choice_or(map.take("when_stale"), problems, WhenStale::Deny, &[("deny", WhenStale::Deny), ("fail_open", WhenStale::FailOpen)]);
-    map.finish(problems);
-    let (wait, max_staleness) = (wait?, max_staleness?);
-    if wait >= max_staleness {
-        node.problem(problems, "'wait' must be less than 'max_staleness': while the server holds a request, the list gets no younger");
-        return None;
-    }
-    Some(RevocationSource { url: url?, wait, max_staleness, when_stale: when_stale? })
 }
 
 pub(super) fn url(node: &Node<'_>, problems: &mut Problems) -> Option<http::Uri> {

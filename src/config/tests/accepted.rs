@@ -85,7 +85,7 @@ fn everything_that_can_be_said_arrives_in_the_snapshot() {
     assert_eq!(issuer.tenants.as_ref().unwrap().len(), 2);
     assert_eq!(issuer.claims.roles.as_ref().unwrap().0, ["realm_access".into(), "roles".into()]);
     assert_eq!(issuer.claims.session.as_ref().unwrap().0, ["session".into()]);
-    assert_eq!(issuer.revocations.unwrap().when_stale, WhenStale::FailOpen);
+    assert_eq!(issuer.revocations[0].when_stale, WhenStale::FailOpen);
 
     assert_eq!(*configuration.snapshot.challenge_realm, *"The Blog");
     let names: Vec<&str> = configuration.snapshot.route_names.iter().map(|name| &**name).collect();
@@ -115,13 +115,14 @@ fn sources_say_what_to_pull_from_where() {
     let configuration = compile(FULL).unwrap();
     let [keys, revocations] = configuration.sources.as_slice() else { panic!("two sources") };
     let issuer = configuration.snapshot.issuers.by_issuer("https://id.example.com").unwrap();
-    assert_eq!((keys.id, revocations.id), (issuer.keys, issuer.revocations.unwrap().source));
+    assert_eq!((keys.id, revocations.id), (issuer.keys, issuer.revocations[0].source));
     let SourceFeed::Keys(keys) = &keys.feed else { panic!("keys come first") };
     assert_eq!(keys.location, JwksLocation::Url("https://id.example.com/.well-known/jwks.json".parse().unwrap()));
     assert_eq!((keys.refresh, keys.max_stale, keys.cooldown), (secs(120), secs(43_200), secs(5)));
     assert_eq!(keys.algorithms, [Algorithm::Rs256, Algorithm::Ps256]);
     let SourceFeed::Revocations(feed) = &revocations.feed else { panic!("revocations come second") };
-    assert_eq!((feed.wait, feed.max_staleness), (secs(20), secs(90)));
+    let RevocationOrigin::Feed(RevocationFeed { wait, .. }) = &feed.origin;
+    assert_eq!((*wait, feed.max_staleness), (secs(20), secs(90)));
 }
 
 fn secs(seconds: u64) -> Duration {
@@ -142,7 +143,7 @@ fn what_is_left_out_has_the_documented_default() {
     assert_eq!(issuer.algorithms, [Algorithm::Rs256]);
     assert_eq!((issuer.key_id, issuer.types.clone()), (KeyIdPolicy::Required, AcceptedTypes::AccessTokens));
     assert_eq!((issuer.leeway, issuer.max_lifetime, issuer.max_token_bytes), (secs(10), None, 8192));
-    assert!(!issuer.wildcards && issuer.tenants.is_none() && issuer.revocations.is_none());
+    assert!(!issuer.wildcards && issuer.tenants.is_none() && issuer.revocations.is_empty());
     assert_eq!(issuer.claims.session.as_ref().unwrap().0, ["sid".into()]);
     let SourceFeed::Keys(keys) = &configuration.sources[0].feed else { panic!("keys") };
     assert_eq!((keys.refresh, keys.max_stale, keys.cooldown), (secs(300), secs(86_400), secs(10)));
@@ -154,9 +155,10 @@ fn a_revocation_list_that_is_too_old_denies_by_default() {
     let text = BASE.replace("audiences: [blog]", "audiences: [blog]\n    revocations: { url: https://id.example.com/r }");
     let configuration = compile(&format!("{text}routes: [{{ path: /, methods: {{ GET: {{ access: authenticated }} }} }}]")).unwrap();
     let issuer = configuration.snapshot.issuers.iter().next().unwrap();
-    assert_eq!(issuer.revocations.unwrap().when_stale, WhenStale::Deny);
+    assert_eq!(issuer.revocations[0].when_stale, WhenStale::Deny);
     let SourceFeed::Revocations(feed) = &configuration.sources[1].feed else { panic!("revocations") };
-    assert_eq!((feed.wait, feed.max_staleness, feed.when_stale), (secs(30), secs(60), WhenStale::Deny));
+    let RevocationOrigin::Feed(RevocationFeed { wait, .. }) = &feed.origin;
+    assert_eq!((*wait, feed.max_staleness, feed.when_stale), (secs(30), secs(60), WhenStale::Deny));
 }
 
 #[test]

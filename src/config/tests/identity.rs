@@ -32,7 +32,7 @@ fn identity(text: &str) -> Identity {
         revision: Arc::clone(&configuration.snapshot.revision),
         policy: policy.fingerprint,
         keys: policy.keys,
-        revocations: policy.revocations.unwrap().source,
+        revocations: policy.revocations[0].source,
     }
 }
 

@@ -80,7 +80,10 @@ impl TokenCache {
     pub fn new(max_bytes: u64) -> Self {
         let entries = Cache::builder()
             .max_capacity(max_bytes)
-            .weigher(|_: &TokenDigest, entry: &Entry| u32::try_from(entry.token.claims().weight() + 256).unwrap_or(u32::MAX))
+            .weigher(|_: &TokenDigest, entry: &Entry| {
+                let ids = size_of_val(entry.token.revocable_by());
+                u32::try_from(entry.token.claims().weight() + ids + 256).unwrap_or(u32::MAX)
+            })
             .expire_after(WithToken)
             .build_with_hasher(BuildHasherDefault::default());
         Self { entries }

@@ -26,9 +26,11 @@ pub enum WhenStale {
     FailOpen,
 }
 
-/// An issuer's revocation list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One of the sources of an issuer's revocations. Each of them has to be within its bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RevocationRule {
+    /// What it is called in metrics and dumps: its kind, and a number where there are several of it.
+    pub name: Arc<str>,
     /// Where it comes from.
     pub source: SourceId,
     /// What happens when it is too old.
@@ -164,8 +166,8 @@ pub struct IssuerPolicy {
     pub syntax: Arc<PermissionSyntax>,
     /// Where its keys come from.
     pub keys: SourceId,
-    /// Its revocation list, if it has one.
-    pub revocations: Option<RevocationRule>,
+    /// What its tokens can be revoked by.
+    pub revocations: Box<[RevocationRule]>,
     /// Whether tokens with actors are accepted.
     pub acting: ActingPolicy,
     /// All of the above in short.

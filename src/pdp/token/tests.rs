@@ -71,7 +71,7 @@ fn policy() -> IssuerPolicy {
         },
         syntax: Arc::new(PermissionSyntax::parse("service:resource.action").unwrap()),
         keys: SourceId(1),
-        revocations: None,
+        revocations: Box::default(),
         acting: ActingPolicy::Role,
         tenant_roles: TenantRolePolicy::default(),
         fingerprint: PolicyFingerprint(1),

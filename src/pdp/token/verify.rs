@@ -7,6 +7,8 @@ use super::key::{KeySet, NoKey, Thumbprint};
 use super::profile::{IssuerPolicy, KeyIdPolicy, PolicyFingerprint};
 use crate::pdp::decision::Reason;
 use crate::pdp::json::Json;
+use crate::pdp::revocation::RevocationKind;
+use crate::pdp::revocation::fingerprint::Fingerprint;
 use crate::pdp::time::UnixTime;
 
 /// The proof that a key of an issuer signed a token, and that it fits that issuer's policy. It says nothing about *now*: time,
@@ -17,6 +19,8 @@ pub struct VerifiedToken {
     key_id: Option<Box<str>>,
     thumbprint: Thumbprint,
     policy: PolicyFingerprint,
+    /// Computed once: a token is verified once and looked for in revocation lists with each request.
+    revocable_by: Box<[(RevocationKind, Fingerprint)]>,
 }
 
 impl VerifiedToken {
@@ -36,6 +40,12 @@ impl VerifiedToken {
     #[must_use]
     pub fn policy(&self) -> PolicyFingerprint {
         self.policy
+    }
+
+    /// The ids by which it can be revoked.
+    #[must_use]
+    pub fn revocable_by(&self) -> &[(RevocationKind, Fingerprint)] {
+        &self.revocable_by
     }
 
     /// Whether the key that signed it is still one of the issuer's.
@@ -89,5 +99,21 @@ pub fn verify(jws: &CompactJws<'_>, policy: &IssuerPolicy, keys: &KeySet) -> Res
         return Err(Reason::SignatureInvalid);
     }
     let claims = Claims::check(&jws.header, &jws.payload, policy)?;
-    Ok(VerifiedToken { claims, key_id: key.key_id().map(Box::from), thumbprint: key.thumbprint(), policy: policy.fingerprint })
+    let key_id: Option<Box<str>> = key.key_id().map(Box::from);
+    let revocable_by = revocable_by(&claims, key_id.as_deref());
+    Ok(VerifiedToken { claims, key_id, thumbprint: key.thumbprint(), policy: policy.fingerprint, revocable_by })
+}
+
+/// Whoever acts for the subject can be revoked like the subject.
+fn revocable_by(claims: &Claims, key_id: Option<&str>) -> Box<[(RevocationKind, Fingerprint)]> {
+    let ids = [
+        (RevocationKind::Token, claims.token_id.as_deref()),
+        (RevocationKind::Session, claims.session.as_deref()),
+        (RevocationKind::Subject, Some(&*claims.subject)),
+        (RevocationKind::Subject, claims.actor.as_ref().map(|actor| &*actor.subject)),
+        (RevocationKind::Tenant, claims.tenant.as_ref().map(|tenant| tenant.as_str())),
+        (RevocationKind::Client, claims.client_id.as_deref()),
+        (RevocationKind::Key, key_id),
+    ];
+    ids.into_iter().filter_map(|(kind, id)| Some((kind, Fingerprint::of(kind, id?)))).collect()
 }

@@ -5,15 +5,20 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
+use bytes::Bytes;
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::clock;
-use crate::config::{RevocationSource, Source};
-use crate::pdp::revocation::{Revocation, RevocationKind, RevocationList};
-use crate::pdp::time::UnixTime;
+use crate::config::{RevocationFeed, Source};
+use crate::pdp::revocation::{RevocationData, RevocationList};
+use crate::pip::bearer;
 use crate::pip::http_client::{FetchError, Fetched, GetRequest};
 use crate::pip::refresh::{Context, backoff};
+
+mod answer;
+
+use answer::{Answer, Entries};
 
 /// The longest answer: a full list of a million entries fits.
 const MAX_BYTES: usize = 160 * 1024 * 1024;
@@ -22,51 +27,53 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Waits between failed requests. The last one bounds how long the sidecar stays unready once the identity service is back.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LAST_RETRY: Duration = Duration::from_secs(4);
-/// The least time from one answer without news to the next request, for servers that do not hold requests.
+/// The least time from one answer without news to the next request, for servers that do not hold requests; and from one full list
+/// to the next, for servers that know no other.
 const MIN_INTERVAL: Duration = Duration::from_millis(500);
+/// The least time from one answer with news to the next request. Revocations that come one by one are so fetched in handfuls.
+const MIN_STEP: Duration = Duration::from_millis(20);
 
-#[derive(Debug, Deserialize)]
-struct Answer {
-    cursor: String,
-    full: bool,
-    entries: Vec<Entry>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Entry {
-    #[serde(rename = "type")]
-    kind: String,
-    id: String,
-    before: Option<f64>,
-    expires: Option<f64>,
-}
-
-/// Keeps an issuer's revocation list fresh.
-pub async fn refresh(context: &Context, source: &Source, feed: &RevocationSource) -> Infallible {
-    let mut list = Arc::new(RevocationList::default());
+/// Keeps what a feed says fresh.
+pub async fn refresh(context: &Context, source: &Source, feed: &RevocationFeed, max_staleness: Duration) -> Infallible {
+    let mut list = RevocationList::default();
+    let mut data: Arc<RevocationData> = Arc::new(list.clone().into());
     let mut position: Option<Position> = None;
     let mut failures = 0;
     loop {
+        if !list.is_complete_at(clock::now()) {
+            // The clock was set back to where entries count again that were forgotten.
+            position = None;
+        }
         let started = Instant::now();
-        let pause = match pull(context, feed, position.as_ref()).await {
+        let pause = match pull(context, feed, &list, position.as_ref()).await {
             Ok(news) => {
                 failures = 0;
-                let confirmed = Instant::now();
-                let has_news = news.is_some();
-                if let Some(news) = news {
-                    list = Arc::new(apply(&list, news.full, news.revocations));
+                let (result, pause) = match &news {
+                    None if feed.wait.is_zero() => ("unchanged", (max_staleness / 4).clamp(MIN_INTERVAL, Duration::from_secs(5))),
+                    None => ("unchanged", MIN_INTERVAL.saturating_sub(started.elapsed())),
+                    Some(news) if news.full => ("ok", MIN_INTERVAL.saturating_sub(started.elapsed())),
+                    Some(_) => ("ok", MIN_STEP.saturating_sub(started.elapsed())),
+                };
+                let news = news.map(|news| {
+                    list = news.list;
                     position = Some(news.position);
+                    (news.full, news.published)
+                });
+                let shorter = without_expired(&list).await;
+                if news.is_some() || shorter.is_some() {
+                    list = shorter.unwrap_or(list);
+                    data = Arc::new(list.clone().into());
                 }
-                context.live.publish_revocations(source.id, Arc::clone(&list), confirmed, feed.max_staleness);
-                context.metrics.refreshed(&source.issuer, "revocations", if has_news { "ok" } else { "unchanged" });
-                if has_news {
+                context.live.publish_revocations(source.id, Arc::clone(&data), Instant::now(), max_staleness);
+                context.metrics.refreshed(&source.issuer, "revocations", result);
+                if let Some((full, published)) = news {
                     tracing::debug!(issuer = %source.issuer, entries = list.len(), "the revocation list changed");
-                    Duration::ZERO
-                } else if feed.wait.is_zero() {
-                    (feed.max_staleness / 4).clamp(MIN_INTERVAL, Duration::from_secs(5))
-                } else {
-                    MIN_INTERVAL.saturating_sub(started.elapsed())
+                    // A full list says when things were revoked that were long known here.
+                    for published in published.into_iter().filter(|_| !full) {
+                        context.metrics.revocation_arrived(&source.issuer, clock::now().since(published));
+                    }
                 }
+                pause
             }
             Err(failure) => {
                 failures += 1;
@@ -75,7 +82,7 @@ pub async fn refresh(context: &Context, source: &Source, feed: &RevocationSource
                 if failure.start_over {
                     position = None;
                 }
-                backoff(failures, FIRST_RETRY, LAST_RETRY.min(feed.max_staleness / 4), failure.retry_after)
+                backoff(failures, FIRST_RETRY, LAST_RETRY.min(max_staleness / 4), failure.retry_after)
             }
         };
         sleep(pause).await;
@@ -89,10 +96,12 @@ struct Position {
     etag: Option<String>,
 }
 
+/// What came of an answer that says something new.
 struct News {
     position: Position,
     full: bool,
-    revocations: Vec<Revocation>,
+    list: RevocationList,
+    published: Vec<crate::pdp::time::UnixTime>,
 }
 
 struct Failure {
@@ -103,13 +112,27 @@ struct Failure {
     start_over: bool,
 }
 
-async fn pull(context: &Context, feed: &RevocationSource, position: Option<&Position>) -> Result<Option<News>, Failure> {
-    let invalid = |message: String| Failure { label: "invalid", message, retry_after: None, start_over: true };
+fn invalid(message: String) -> Failure {
+    Failure { label: "invalid", message, retry_after: None, start_over: true }
+}
+
+async fn pull(
+    context: &Context,
+    feed: &RevocationFeed,
+    list: &RevocationList,
+    position: Option<&Position>,
+) -> Result<Option<News>, Failure> {
     let url = request_url(feed, position).ok_or_else(|| invalid("the feed's cursor does not fit into a URL".into()))?;
+    let authorization = bearer(feed.token_file.as_deref()).await.map_err(|message| Failure {
+        label: "token_file",
+        message,
+        retry_after: None,
+        start_over: false,
+    })?;
     let request = GetRequest {
         url: &url,
         if_none_match: position.and_then(|position| position.etag.as_deref()),
-        authorization: None,
+        authorization: authorization.as_deref(),
         accept: "application/json",
         deadline: GRACE + if position.is_some() { feed.wait } else { Duration::ZERO },
         max_body_bytes: MAX_BYTES,
@@ -125,45 +148,37 @@ async fn pull(context: &Context, feed: &RevocationSource, position: Option<&Posi
         Fetched::NotModified { .. } => return Ok(None),
         Fetched::Body { bytes, etag, .. } => (bytes, etag),
     };
-    let answer: Answer =
-        serde_json::from_slice(&bytes).map_err(|error| invalid(format!("the answer is not what the feed says: {error}")))?;
-    if position.is_none() && !answer.full {
+    let (list, position) = (list.clone(), position.cloned());
+    // A list of a million entries takes a second to read and sort, which is nothing for a thread that answers checks.
+    spawn_blocking(move || apply(&bytes, etag, &list, position.as_ref())).await.map_err(|error| invalid(error.to_string()))?
+}
+
+/// What an answer makes of a list; nothing if it says nothing new.
+fn apply(bytes: &Bytes, etag: Option<String>, list: &RevocationList, position: Option<&Position>) -> Result<Option<News>, Failure> {
+    let Answer { cursor, full, entries: Entries { batch, published } } =
+        serde_json::from_slice(bytes).map_err(|error| invalid(format!("the answer is not what the feed says: {error}")))?;
+    if position.is_none() && !full {
         return Err(invalid("the feed answered a request for everything with a part".into()));
     }
-    if !answer.full && answer.entries.is_empty() && position.is_some_and(|position| position.cursor == answer.cursor) {
+    if !full && batch.is_empty() && position.is_some_and(|position| position.cursor == cursor) {
         return Ok(None);
     }
-    let revocations = answer.entries.into_iter().map(revocation).collect::<Result<_, _>>().map_err(invalid)?;
-    Ok(Some(News { position: Position { cursor: answer.cursor, etag }, full: answer.full, revocations }))
+    let now = clock::now();
+    let list = if full { RevocationList::full(batch, now) } else { list.with(batch, now) };
+    Ok(Some(News { position: Position { cursor, etag }, full, list, published }))
 }
 
-/// An entry that cannot be read fails the whole answer: leaving it out would be a revocation that nobody enforces.
-fn revocation(entry: Entry) -> Result<Revocation, String> {
-    let kind = RevocationKind::parse(&entry.kind).ok_or_else(|| format!("the feed has an entry of the unknown type '{}'", entry.kind))?;
-    if entry.id.is_empty() {
-        return Err("the feed has an entry without an id".into());
+/// The list without what no token can carry any more, if there is something to forget.
+async fn without_expired(list: &RevocationList) -> Option<RevocationList> {
+    let now = clock::now();
+    if !list.has_expired(now) {
+        return None;
     }
-    let time = |seconds: Option<f64>| match seconds {
-        None => Ok(None),
-        #[allow(clippy::cast_possible_truncation, reason = "checked to be within the range of dates")]
-        Some(seconds) if seconds >= 0.0 && seconds * 1000.0 <= UnixTime::MAX.as_millis() as f64 => {
-            Ok(Some(UnixTime::from_millis((seconds * 1000.0).ceil() as i64)))
-        }
-        Some(seconds) => Err(format!("the feed has an entry with the time {seconds}")),
-    };
-    Ok(Revocation { kind, id: entry.id.into(), before: time(entry.before)?, expires: time(entry.expires)? })
+    let list = list.clone();
+    spawn_blocking(move || list.without_expired(now)).await.ok()
 }
 
-fn apply(list: &RevocationList, full: bool, revocations: Vec<Revocation>) -> RevocationList {
-    let mut next = if full { RevocationList::default() } else { list.clone() };
-    for revocation in revocations {
-        next.insert(revocation);
-    }
-    next.forget_expired(clock::now());
-    next
-}
-
-fn request_url(feed: &RevocationSource, position: Option<&Position>) -> Option<http::Uri> {
+fn request_url(feed: &RevocationFeed, position: Option<&Position>) -> Option<http::Uri> {
     let Some(position) = position else { return Some(feed.url.clone()) };
     let mut text = feed.url.to_string();
     text.push(if feed.url.query().is_some() { '&' } else { '?' });
@@ -183,15 +198,9 @@ fn request_url(feed: &RevocationSource, position: Option<&Position>) -> Option<h
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pdp::token::profile::WhenStale;
 
-    fn feed(url: &str) -> RevocationSource {
-        RevocationSource {
-            url: url.parse().unwrap(),
-            wait: Duration::from_secs(30),
-            max_staleness: Duration::from_secs(60),
-            when_stale: WhenStale::Deny,
-        }
+    fn feed(url: &str) -> RevocationFeed {
+        RevocationFeed { url: url.parse().unwrap(), token_file: None, wait: Duration::from_secs(30) }
     }
 
     #[test]
@@ -208,21 +217,20 @@ mod tests {
         assert_eq!(url("http://id/r?x=1", Some(&position)), "http://id/r?x=1&since=a%20b%261&wait=30");
     }
 
-    #[test]
-    fn an_entry_that_cannot_be_enforced_fails_the_answer() {
-        let entry = |kind: &str, id: &str, before: Option<f64>| Entry { kind: kind.into(), id: id.into(), before, expires: None };
-        assert!(revocation(entry("sid", "s1", None)).is_ok());
-        assert!(revocation(entry("session", "s1", None)).is_err());
-        assert!(revocation(entry("sid", "", None)).is_err());
-        assert!(revocation(entry("sub", "u1", Some(-1.0))).is_err());
-        assert!(revocation(entry("sub", "u1", Some(1e300))).is_err());
+    fn answered(list: &RevocationList, position: Option<&Position>, text: &str) -> Option<News> {
+        apply(&Bytes::from(text.to_owned()), None, list, position).ok().flatten()
     }
 
     #[test]
     fn a_part_adds_and_a_whole_replaces() {
-        let entry = |id: &str| revocation(Entry { kind: "sid".into(), id: id.into(), before: None, expires: None }).unwrap();
-        let list = apply(&RevocationList::default(), true, vec![entry("a")]);
-        assert_eq!(apply(&list, false, vec![entry("b")]).len(), 2);
-        assert_eq!(apply(&list, true, vec![entry("b")]).len(), 1);
+        let whole = |id: &str| format!(r#"{{"cursor":"2","full":true,"entries":[{{"type":"sid","id":"{id}"}}]}}"#);
+        let part = |id: &str| format!(r#"{{"cursor":"3","full":false,"entries":[{{"type":"sid","id":"{id}"}}]}}"#);
+        let first = answered(&RevocationList::default(), None, &whole("a")).unwrap();
+        let length = |text: &str| answered(&first.list, Some(&first.position), text).unwrap().list.len();
+        assert_eq!((length(&part("b")), length(&whole("b"))), (2, 1));
+        // A part says nothing to whoever asked for everything.
+        assert!(apply(&Bytes::from(part("b")), None, &first.list, None).is_err());
+        let nothing = r#"{"cursor":"2","full":false,"entries":[]}"#;
+        assert!(answered(&first.list, Some(&first.position), nothing).is_none());
     }
 }

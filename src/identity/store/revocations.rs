@@ -79,6 +79,18 @@ pub struct Revocation {
     pub expires: UnixTime,
 }
 
+/// An entry as the feed tells it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Published {
+    /// The entry.
+    #[serde(flatten)]
+    pub revocation: Revocation,
+    /// When it was published, in seconds with a fraction, so that it can be measured how long it takes to be in force elsewhere.
+    /// `None`: by an earlier version of this service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<f64>,
+}
+
 /// A position in the feed of one database: `<database id>-<sequence>`. A cursor of another database names no position
 /// of this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,14 +121,14 @@ impl Serialize for Cursor {
 }
 
 /// What the feed answers to one question.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FeedPage {
     /// The position after the newest entry: ask for what comes after it.
     pub cursor: Cursor,
     /// Whether these are all live entries, replacing what the client knew, or only those after its cursor.
     pub full: bool,
     /// The entries, oldest first.
-    pub entries: Vec<Revocation>,
+    pub entries: Vec<Published>,
 }
 
 /// What identifies a token in revocations.
@@ -162,11 +174,12 @@ impl Store {
                 .map(|cursor| cursor.sequence)
                 .filter(|sequence| *sequence <= head);
             let mut select = tx.prepare_cached(
-                "SELECT type, id, before, expires FROM revocations WHERE sequence > ?1 AND expires > ?2 ORDER BY sequence",
+                "SELECT type, id, before, expires, at FROM revocations WHERE sequence > ?1 AND expires > ?2 ORDER BY sequence",
             )?;
             let entries = select
                 .query_map([known.unwrap_or(0), now], |row| {
-                    Ok(Revocation { kind: row.get(0)?, id: row.get(1)?, before: row.get(2)?, expires: row.get(3)? })
+                    let revocation = Revocation { kind: row.get(0)?, id: row.get(1)?, before: row.get(2)?, expires: row.get(3)? };
+                    Ok(Published { revocation, at: row.get(4)? })
                 })?
                 .collect::<rusqlite::Result<_>>()?;
             Ok(FeedPage { cursor: store.cursor(head), full: known.is_none(), entries })
@@ -198,8 +211,8 @@ impl Store {
             // The entry above covers neither tokens issued at or after the bound in a session from before it, nor those that
             // act for another in such a session: they name the other.
             tx.prepare_cached(&format!(
-                "INSERT INTO revocations (type, id, expires)
-                 SELECT 'sid', id, ?3 FROM sessions WHERE {covered} AND (last_active >= ?2 OR acted_until > ?4)"
+                "INSERT INTO revocations (type, id, expires, at)
+                 SELECT 'sid', id, ?3, unixepoch('subsec') FROM sessions WHERE {covered} AND (last_active >= ?2 OR acted_until > ?4)"
             ))?
             .execute(params![id, bound, expires, now])?;
             tx.prepare_cached(&format!("UPDATE sessions SET revoked_at = ?3 WHERE {covered}"))?.execute(params![id, bound, now])?;
@@ -222,12 +235,8 @@ pub fn head(tx: &Connection) -> Result<i64> {
 
 /// Adds an entry to the feed.
 pub fn publish(tx: &Transaction<'_>, entry: &Revocation) -> Result<()> {
-    tx.prepare_cached("INSERT INTO revocations (type, id, before, expires) VALUES (?1, ?2, ?3, ?4)")?.execute(params![
-        entry.kind,
-        entry.id,
-        entry.before,
-        entry.expires
-    ])?;
+    tx.prepare_cached("INSERT INTO revocations (type, id, before, expires, at) VALUES (?1, ?2, ?3, ?4, unixepoch('subsec'))")?
+        .execute(params![entry.kind, entry.id, entry.before, entry.expires])?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use http::{StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{Answer, START, Service};
+use super::{Answer, START, Service, undated_entries};
 
 /// What a held answer may take on a busy machine; the claim is that it does not wait for its time to be up.
 const PROMPT: Duration = Duration::from_secs(5);
@@ -60,7 +60,7 @@ async fn feed_without_a_known_cursor_is_full() {
             {"type": "jti", "id": "a", "expires": START + 1200},
             {"type": "sub", "id": "b", "before": START, "expires": START + 1200},
         ]);
-        assert_eq!(page["entries"], expected, "{query}");
+        assert_eq!(undated_entries(&page), expected, "{query}");
         assert_eq!(page["cursor"], json!(last));
     }
 }

@@ -25,7 +25,7 @@ async fn without_an_identity_service_at_start_only_what_needs_it_is_closed_and_i
     let readiness = mesh.sidecar.get("/readyz").await;
     assert_eq!(readiness.status, 503);
     assert!(readiness.text().contains("keys of issuer 'main'"), "{}", readiness.text());
-    assert!(readiness.text().contains("revocation list of issuer 'main'"), "{}", readiness.text());
+    assert!(readiness.text().contains("revocations of issuer 'main' (feed)"), "{}", readiness.text());
     assert!(!readiness.text().contains("'second'"), "{}", readiness.text());
 
     let unknown = Request::get(POST).token(&token::mint(json!({})));
@@ -67,7 +67,7 @@ async fn a_stale_revocation_list_closes_what_needs_it_until_it_is_fresh_again() 
     assert_eq!(mesh.send(&Request::get("/blog/health")).await.status, 200, "a public route");
     let readiness = mesh.sidecar.get("/readyz").await;
     assert_eq!(readiness.status, 503);
-    assert!(readiness.text().contains("revocation list of issuer 'main'"), "{}", readiness.text());
+    assert!(readiness.text().contains("revocations of issuer 'main' (feed)"), "{}", readiness.text());
     assert!(!readiness.text().contains("keys"), "{}", readiness.text());
 
     mesh.identity.start().await;

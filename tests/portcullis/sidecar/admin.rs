@@ -54,7 +54,7 @@ async fn the_dump_tells_what_is_in_force() {
     lab.stub.revoke("sid", "s1");
     let dump = crate::harness::wait::until("the revocation in the dump", crate::harness::wait::PATIENCE, async || {
         let dump = lab.sidecar.dump().await;
-        (dump["issuers"][0]["revocations"]["entries"] == 1).then_some(dump)
+        (dump["issuers"][0]["revocations"]["feed"]["entries"] == 1).then_some(dump)
     })
     .await;
     assert_eq!(dump["generation"], 1);

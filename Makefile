@@ -26,6 +26,7 @@ test: need-rust envoy ## run all tests, the ones through the real Envoy included
 
 bench: need-rust ## run the benchmarks
 	$(CARGO) bench --locked --bench decide
+	$(CARGO) bench --locked --bench revocations
 	$(CARGO) bench --locked --bench check
 
 fmt: need-rust ## format the code

@@ -21,6 +21,7 @@ use crate::pdp::permission::PermissionSyntax;
 use crate::pdp::time::UnixTime;
 
 mod cache;
+mod cookbook;
 mod hostile;
 mod jws;
 mod key;

@@ -206,7 +206,7 @@ impl Trail {
         let opened = TrailFile::open(file, &key, PATIENCE).map_err(|error| format!("audit.file: {}: {error}", file.display()))?;
         let (queue, messages) = sync_channel(*max_queue);
         let shared = Arc::new(Shared::new(file, opened.1));
-        let start = record::event(&Event::Start { version: env!("CARGO_PKG_VERSION"), revision }, clock::now());
+        let start = record::event(&Event::Start { version: env!("CARGO_PKG_VERSION"), revision, generation: 1 }, clock::now());
         let writer = Writer::new(Arc::clone(&shared), opened, key, *sync, start);
         // It ends with the process if it hangs in the file system.
         thread::Builder::new().name("audit".into()).spawn(move || writer.run(&messages)).map_err(|error| format!("audit: {error}"))?;
@@ -243,8 +243,8 @@ impl Trail {
     }
 
     /// Records that another configuration is in force. Never waits.
-    pub fn configuration_changed(&self, revision: &str) {
-        let members = record::event(&Event::Configuration { revision }, clock::now());
+    pub fn configuration_changed(&self, revision: &str, generation: u64) {
+        let members = record::event(&Event::Configuration { revision, generation }, clock::now());
         if self.queue.try_send(Message::Event(members)).is_err() {
             self.shared.unreported.fetch_add(1, Ordering::Relaxed);
         }

@@ -45,6 +45,9 @@ const MAX_QUESTIONS: usize = 8;
 /// The one method.
 const CHECK_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
 
+/// A policy in force.
+type InForce = Version<RouteCounters>;
+
 /// Answers checks from the live state.
 #[derive(Debug, Clone)]
 pub struct AuthorizationServer {
@@ -119,20 +122,20 @@ impl AuthorizationServer {
             }
             let request = request.as_ref().ok();
             let signed = self.signed(&id, &mut decision, request, &version.snapshot, now);
-            let receipt = request.map_or(Receipt::Answer, |request| self.audit(&id, &decision, request, &version.snapshot.revision, now));
+            let receipt = request.map_or(Receipt::Answer, |request| self.audit(&id, &decision, request, &version, now));
             if matches!(receipt, Receipt::Refused) {
                 decision.reason = Reason::AuditUnavailable;
             }
-            record::log(&id, &decision, request, &version.snapshot.revision);
+            record::log(&id, &decision, request, &version);
             let response =
-                check_response::encode(&id, &decision, request.map(|request| &request.headers), &version.snapshot, signed.as_deref());
+                check_response::encode(&id, &decision, request.map(|request| &request.headers), &version, signed.as_deref());
             Ok((decision, response, receipt))
         }));
         let (decision, response, receipt) = outcome.unwrap_or_else(|_| {
             // One request that breaks something is refused; the process and everybody else's requests live.
             let decision = Decision::bare(Reason::InternalError);
             tracing::error!(%id, "a check panicked and was refused");
-            let response = check_response::encode(&id, &decision, None, &version.snapshot, None);
+            let response = check_response::encode(&id, &decision, None, &version, None);
             Ok((decision, response, Receipt::Answer))
         })?;
         if let Some(unknown) = decision.unknown_key.clone() {
@@ -167,9 +170,10 @@ impl AuthorizationServer {
     }
 
     /// Has a decision recorded where its route asks for that.
-    fn audit(&self, id: &str, decision: &Decision, request: &AccessRequest<'_>, revision: &str, now: UnixTime) -> Receipt {
+    fn audit(&self, id: &str, decision: &Decision, request: &AccessRequest<'_>, version: &InForce, now: UnixTime) -> Receipt {
         let Some(rule) = decision.audit.as_deref() else { return Receipt::Answer };
-        let check = AuditedCheck { id, decision, rule, request, revision, now, status: check_response::status };
+        let (revision, generation) = (&*version.snapshot.revision, version.generation);
+        let check = AuditedCheck { id, decision, rule, request, revision, generation, now, status: check_response::status };
         self.inner.trail.as_ref().map_or(Receipt::Refused, |trail| trail.record(&check))
     }
 
@@ -178,8 +182,8 @@ impl AuthorizationServer {
         let Unanswered { id, mut decision, mut response, version, started } = check;
         if !is_recorded {
             decision.reason = Reason::AuditUnavailable;
-            record::log(&id, &decision, None, &version.snapshot.revision);
-            response = check_response::encode(&id, &decision, None, &version.snapshot, None);
+            record::log(&id, &decision, None, &version);
+            response = check_response::encode(&id, &decision, None, &version, None);
         }
         self.inner.metrics.decided(&decision, &version.extra, started.elapsed());
         response.encode_to_vec().into()
@@ -190,9 +194,9 @@ impl AuthorizationServer {
         let version = self.inner.live.version();
         let id = self.inner.ids.next();
         let decision = Decision::bare(reason);
-        record::log(&id, &decision, None, &version.snapshot.revision);
+        record::log(&id, &decision, None, &version);
         self.inner.metrics.decided(&decision, &version.extra, std::time::Duration::ZERO);
-        check_response::encode(&id, &decision, None, &version.snapshot, None).encode_to_vec().into()
+        check_response::encode(&id, &decision, None, &version, None).encode_to_vec().into()
     }
 }
 

@@ -27,6 +27,8 @@ pub struct AuditedCheck<'c, 'r> {
     pub request: &'c AccessRequest<'r>,
     /// The revision of the configuration that decided.
     pub revision: &'c str,
+    /// How many policies had been in force by then.
+    pub generation: u64,
     /// When.
     pub now: UnixTime,
     /// The status that answers a reason; `None`: the request goes on to the service.
@@ -53,6 +55,7 @@ struct CheckMembers<'c> {
     #[serde(skip_serializing_if = "str::is_empty")]
     caller: &'c str,
     revision: &'c str,
+    generation: u64,
 }
 
 /// Whoever it was, as the verified token says; nobody, where there was no good one.
@@ -146,6 +149,7 @@ pub(super) fn check(check: &AuditedCheck<'_, '_>) -> String {
         peer: request.peer.address,
         caller: request.peer.principal,
         revision: check.revision,
+        generation: check.generation,
     })
 }
 
@@ -179,9 +183,9 @@ pub(super) fn outcome(Outcome { reason, status }: Outcome, instead_of: Option<Re
 #[serde(untagged)]
 pub(super) enum Event<'e> {
     /// A run of the sidecar begins.
-    Start { version: &'static str, revision: &'e str },
+    Start { version: &'static str, revision: &'e str, generation: u64 },
     /// Another configuration is in force.
-    Configuration { revision: &'e str },
+    Configuration { revision: &'e str, generation: u64 },
     /// A new file goes on where another one ended.
     Continues {},
     /// Somebody else made the file longer or shorter.

@@ -19,6 +19,8 @@ use crate::pdp::policy::condition::authentication::StepUp;
 use crate::pdp::request::Headers;
 use crate::pdp::snapshot::Snapshot;
 
+use super::InForce;
+
 /// `Retry-After` of an answer that could not be decided, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 5;
 
@@ -67,10 +69,11 @@ pub(super) fn encode(
     id: &str,
     decision: &Decision,
     sent: Option<&Headers<'_>>,
-    snapshot: &Snapshot,
+    version: &InForce,
     signed: Option<&str>,
 ) -> CheckResponse {
-    let metadata = Some(dynamic_metadata(id, decision, &snapshot.revision));
+    let snapshot = &version.snapshot;
+    let metadata = Some(dynamic_metadata(id, decision, version));
     if let (Effect::Permit, Some(granted)) = (decision.effect(), &decision.answer) {
         return CheckResponse {
             // Any other code than 0 keeps the request from the service.
@@ -176,13 +179,16 @@ fn step_up_parameters(step_up: &StepUp) -> String {
 }
 
 /// What Envoy's access log can print: `%DYNAMIC_METADATA(envoy.filters.http.ext_authz:reason)%`.
-fn dynamic_metadata(id: &str, decision: &Decision, revision: &str) -> Struct {
+fn dynamic_metadata(id: &str, decision: &Decision, version: &InForce) -> Struct {
     let text = |value: &str| Value { kind: Some(Kind::StringValue(value.into())) };
+    #[expect(clippy::cast_precision_loss, reason = "nobody loads a configuration that often")]
+    let number = |value: u64| Value { kind: Some(Kind::NumberValue(value as f64)) };
     let mut fields: std::collections::HashMap<String, Value> = [
         ("decision_id".into(), text(id)),
         ("decision".into(), text(decision.effect().as_str())),
         ("reason".into(), text(decision.reason.code())),
-        ("revision".into(), text(revision)),
+        ("revision".into(), text(&version.snapshot.revision)),
+        ("generation".into(), number(version.generation)),
     ]
     .into();
     if let Some(route) = &decision.route {

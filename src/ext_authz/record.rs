@@ -8,6 +8,8 @@ use aws_lc_rs::rand;
 use crate::pdp::decision::{Decision, Effect};
 use crate::pdp::request::AccessRequest;
 
+use super::InForce;
+
 /// Makes ids that are unique among all sidecars: a random part for the process and a number for the decision.
 #[derive(Debug)]
 pub(super) struct DecisionIds {
@@ -35,7 +37,7 @@ impl DecisionIds {
 
 /// Writes a record: refusals at level INFO, passes at DEBUG, what could not be decided at WARN. Never a token, and never a path,
 /// which can hold secrets: the route says what was asked for.
-pub(super) fn log(id: &str, decision: &Decision, request: Option<&AccessRequest<'_>>, revision: &str) {
+pub(super) fn log(id: &str, decision: &Decision, request: Option<&AccessRequest<'_>>, version: &InForce) {
     macro_rules! record {
         ($level:ident) => {
             tracing::event!(
@@ -57,7 +59,8 @@ pub(super) fn log(id: &str, decision: &Decision, request: Option<&AccessRequest<
                 scope = decision.scope.as_deref(),
                 crossed_tenants = decision.crossed_tenants,
                 used_stale_revocations = decision.used_stale_revocations,
-                revision,
+                revision = &*version.snapshot.revision,
+                generation = version.generation,
             )
         };
     }

@@ -48,7 +48,7 @@ impl Bench {
         let opened = TrailFile::open(&path, &ChainKey::none(), Duration::ZERO).unwrap();
         let shared = Arc::new(Shared::new(&path, opened.1));
         let (queue, messages) = sync_channel(4);
-        let start = record::event(&Event::Start { version: "1", revision: "r" }, UnixTime::from_seconds(0));
+        let start = record::event(&Event::Start { version: "1", revision: "r", generation: 1 }, UnixTime::from_seconds(0));
         let writer = Writer::new(Arc::clone(&shared), opened, ChainKey::none(), false, start);
         Self { folder, trail: Trail { queue, shared, when_unwritable, deadline: Duration::from_millis(1) }, writer, messages }
     }
@@ -85,7 +85,7 @@ fn record(trail: &Trail, id: &str, reason: Reason) -> Receipt {
     };
     let rule = AuditRule::new(&PathTemplate::parse("/admin/users/{user}").unwrap());
     let now = UnixTime::from_millis(1_795_334_400_123);
-    trail.record(&AuditedCheck { id, decision: &decision, rule: &rule, request: &request, revision: "r", now, status })
+    trail.record(&AuditedCheck { id, decision: &decision, rule: &rule, request: &request, revision: "r", generation: 3, now, status })
 }
 
 fn pending(receipt: Receipt) -> PendingRecord {
@@ -115,7 +115,7 @@ fn a_record_says_who_when_and_what_and_what_came_of_it() {
     let (folder, trail) = bench.run();
     let text = fs::read_to_string(path_in(&folder)).unwrap();
     let line = text.lines().nth(1).unwrap();
-    let members = r#"{"seq":2,"time":"2026-11-22T08:00:00.123Z","event":"check","decision_id":"id-1","what":{"method":"DELETE","route":"users","parameters":{"user":"bob\"b"}},"peer":"10.0.0.1","revision":"r","decision":"deny","reason":"permission_missing","status":403,"prev":""#;
+    let members = r#"{"seq":2,"time":"2026-11-22T08:00:00.123Z","event":"check","decision_id":"id-1","what":{"method":"DELETE","route":"users","parameters":{"user":"bob\"b"}},"peer":"10.0.0.1","revision":"r","generation":3,"decision":"deny","reason":"permission_missing","status":403,"prev":""#;
     assert!(line.starts_with(members), "{line}");
     assert!(!text.contains("secret") && text.lines().nth(2).unwrap().contains(r#""decision":"allow","reason":"allowed","prev""#), "{text}");
     assert_eq!(events(&folder), ["start", "check", "check", "stop"]);
@@ -215,7 +215,7 @@ async fn a_trail_goes_on_over_restarts_and_into_new_files() {
     for _ in 0..2 {
         let trail = Trail::open(&settings(&path, WhenUnwritable::Deny), "r1").unwrap();
         assert!(pending(record(&trail, "id", Reason::Allowed)).is_written().await);
-        trail.configuration_changed("r2");
+        trail.configuration_changed("r2", 2);
         trail.close().await;
         // What comes after the end cannot be recorded.
         match record(&trail, "id", Reason::Allowed) {

@@ -14,7 +14,7 @@ mod yaml;
 
 pub use problem::{Location, Problem, Problems};
 pub use schema::{
-    AuditSettings, DirectorySource, GrpcAddress, JwksLocation, JwksSource, Listen, RevocationFeed, RevocationOrigin, RevocationSource,
+    AuditSettings, DirectorySource, GrpcAddress, JwksLocation, JwksSource, Listen, LoadRules, RevocationFeed, RevocationOrigin, RevocationSource,
     Source, SourceFeed, TenantRoleFeed, TenantRoleSource, WhenUnwritable,
 };
 pub(crate) use yaml::{kind, list, load, nearest};
@@ -37,6 +37,8 @@ pub struct Configuration {
     pub listen: Listen,
     /// Where what audited routes are asked for is recorded; `None`: there are no such routes. Fixed at start.
     pub audit: Option<AuditSettings>,
+    /// How the next ones are loaded.
+    pub loading: LoadRules,
     /// What has to be pulled from identity services.
     pub sources: Vec<Arc<Source>>,
     /// What is allowed and worth knowing, such as overrides.
@@ -60,6 +62,13 @@ impl Configuration {
             }
         }
     }
+}
+
+/// The policy tests that a text names: paths relative to the configuration's folder, with `*` in their last part. Text that cannot be
+/// read names none; what is wrong with it is for [`Configuration::compile`] to say.
+#[must_use]
+pub fn named_tests(text: &str) -> Vec<String> {
+    schema::named_tests(text)
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin};
 use crate::assertion::Signer;
 use crate::audit::Trail;
+use crate::clock;
 use crate::config::{AuditSettings, Configuration};
 use crate::ext_authz::AuthorizationServer;
 use crate::pip::config_file::{self, ConfigWatcher, ReadError};
@@ -22,6 +23,7 @@ use crate::telemetry::metrics::Metrics;
 
 mod bind;
 pub mod health;
+pub(crate) mod policy_tests;
 mod reload;
 mod self_test;
 
@@ -34,6 +36,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 const DEBOUNCE: Duration = Duration::from_millis(100);
 /// How often the configuration is looked at even if nothing was noticed.
 const POLL: Duration = Duration::from_secs(5);
+/// How often the clock is looked at even if nothing happens, so that a jump back is noticed before it can be forgotten.
+const CLOCK_LOOKS: Duration = Duration::from_millis(500);
 
 /// Why the sidecar did not start or did not go on.
 #[derive(Debug)]
@@ -70,9 +74,10 @@ impl From<String> for ServerError {
 /// When the first configuration is not good, an address cannot be bound, or cryptography is broken.
 pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), ServerError> {
     self_test::run()?;
-    let source = config_file::read(&config).map_err(ServerError::Read)?;
-    let Configuration { snapshot, listen, audit, sources, notices } =
-        Configuration::compile(&source_files(&source)).map_err(ServerError::Configuration)?;
+    let _clock = Aborted(tokio::spawn(keep_time()).abort_handle());
+    let source = Arc::new(config_file::read_with_tests(&config, policy_tests::named).map_err(ServerError::Read)?);
+    let Configuration { snapshot, listen, audit, loading, sources, notices } =
+        reload::compile(&source).await.map_err(ServerError::Configuration)?;
     let other = |error: &dyn std::fmt::Display| ServerError::Other(error.to_string());
 
     // Everything that can fail is done before anything runs.
@@ -91,6 +96,7 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
     tracing::info!(revision = %snapshot.revision, routes = snapshot.route_names.len(), "the policy is in force");
     let counters = metrics.route_counters(&snapshot.route_names);
     let live = Arc::new(Live::new(snapshot, counters));
+    live.loads().succeeded(clock::now(), loading.max_stale);
     let health = Health::default();
     let drain = CancellationToken::new();
     let mut doors = JoinSet::new();
@@ -117,7 +123,7 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
 
     let mut refreshers = Refreshers::new(Context { live: Arc::clone(&live), client, metrics: Arc::clone(&metrics) });
     refreshers.start(&sources);
-    let watcher = ConfigWatcher::spawn(config, Some(source.hash), DEBOUNCE, POLL);
+    let watcher = ConfigWatcher::spawn(config, policy_tests::named, Some(source.hash), DEBOUNCE, POLL);
     let nudge = watcher.nudge();
     let fixed = reload::Fixed { listen, audit, trail: trail.clone() };
     let mut reloads = tokio::spawn(reload::follow(watcher, Arc::clone(&live), Arc::clone(&metrics), refreshers, fixed));
@@ -157,6 +163,24 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
     let _ = tokio::time::timeout(Duration::from_secs(1), admin).await;
     tracing::info!("stopped");
     outcome
+}
+
+/// A task that ends with this.
+struct Aborted(AbortHandle);
+
+impl Drop for Aborted {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn keep_time() {
+    let mut looks = tokio::time::interval(CLOCK_LOOKS);
+    loop {
+        looks.tick().await;
+        // What it sees it remembers itself.
+        let _ = clock::now();
+    }
 }
 
 /// Opens the audit trail, if there is to be one. That can wait for a sidecar which is still draining.

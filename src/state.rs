@@ -21,9 +21,11 @@ use crate::pdp::token::key::KeySet;
 use crate::pdp::token::profile::{SourceId, WhenStale};
 use crate::pdp::{Facts, Revocations, View};
 
+pub mod loads;
 mod refetch;
 pub mod targets;
 
+use loads::Loads;
 pub use refetch::RefetchRequests;
 use targets::Targets;
 
@@ -85,6 +87,7 @@ pub struct Live<X> {
     targets: Targets,
     tokens: TokenCache,
     refetch: RefetchRequests,
+    loads: Loads,
 }
 
 /// Why the sidecar cannot decide everything that it should.
@@ -94,6 +97,8 @@ pub enum NotReady {
     Keys(Arc<str>),
     /// One of an issuer's sources of revocations is too old or was never fetched.
     Revocations(Arc<str>, Arc<str>),
+    /// What is on the disk could not be loaded for longer than the policy in force allows. It goes on deciding.
+    Configuration,
 }
 
 impl<X> Live<X> {
@@ -111,6 +116,7 @@ impl<X> Live<X> {
             targets: Targets::default(),
             tokens: TokenCache::new(TOKEN_CACHE_BYTES),
             refetch: RefetchRequests::default(),
+            loads: Loads::default(),
         }
     }
 
@@ -206,6 +212,12 @@ impl<X> Live<X> {
         &self.refetch
     }
 
+    /// What came of loading the configuration.
+    #[must_use]
+    pub fn loads(&self) -> &Loads {
+        &self.loads
+    }
+
     /// Passes on that a token named a key nobody knows. Never waits.
     pub fn key_is_unknown(&self, unknown: UnknownKey) {
         self.refetch.request(unknown);
@@ -216,6 +228,9 @@ impl<X> Live<X> {
     pub fn not_ready(&self) -> Vec<NotReady> {
         let version = self.version();
         let mut causes = Vec::new();
+        if self.loads.are_too_old() {
+            causes.push(NotReady::Configuration);
+        }
         for issuer in version.snapshot.issuers.iter() {
             if !self.keys.contains_key(&issuer.keys) {
                 causes.push(NotReady::Keys(Arc::clone(&issuer.name)));

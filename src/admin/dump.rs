@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use super::Admin;
 use crate::audit::Status;
+use crate::clock;
+use crate::state::loads::LastLoad;
 
 /// Brings the gauges that depend on the moment up to date, just before they are scraped.
 pub(super) fn update_gauges(admin: &Admin) {
@@ -12,6 +14,8 @@ pub(super) fn update_gauges(admin: &Admin) {
     metrics.ready.set(i64::from(super::reasons(admin).is_empty()));
     metrics.configuration_age.set(version.since.elapsed().as_secs_f64());
     metrics.configuration_generation.set(i64::try_from(version.generation).unwrap_or(i64::MAX));
+    metrics.configuration_failing.set(live.loads().failing_for().as_secs_f64());
+    metrics.clock_behind.set(clock::behind().as_secs_f64());
     metrics.log_lines_dropped(admin.dropped_lines.count() as u64);
     if let Some(trail) = &admin.trail {
         let Status { queued, written, dropped, errors, .. } = trail.status();
@@ -96,12 +100,20 @@ pub(super) fn configuration(admin: &Admin) -> Value {
         "revision": &*snapshot.revision,
         "generation": version.generation,
         "age_seconds": version.since.elapsed().as_secs_f64(),
+        "last_load": admin.live.loads().last().map(|last| last_load(&last)),
+        "failing_seconds": admin.live.loads().failing_for().as_secs_f64(),
         "issuers": issuers,
         "routes": snapshot.route_names.iter().map(|name| &**name).collect::<Vec<_>>(),
         "directory": snapshot.directory.map(|_| json!({ "remembered": admin.live.targets().len() })),
         "audit": audit(admin),
         "token_cache": { "entries": admin.live.tokens().len(), "bytes": admin.live.tokens().weight() },
     })
+}
+
+/// What came of the last attempt to load the configuration.
+fn last_load(last: &LastLoad) -> Value {
+    let at = jiff::Timestamp::from_millisecond(last.at.as_millis()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    json!({ "ok": last.is_ok(), "at": format!("{at:.3}"), "problems": last.problems, "total_problems": last.total })
 }
 
 /// Where the audit trail ends, for whoever keeps that elsewhere; null if there is no trail.

@@ -8,17 +8,18 @@ use serde_json::json;
 use crate::config::{Configuration, JwksLocation, Problem, Problems, Source, SourceFeed};
 use crate::pdp::token::key::KeySet;
 use crate::pip::config_file;
-use crate::server::source_files;
+use crate::server::{policy_tests, source_files};
 
 pub(super) fn check(path: &Path, as_json: bool) -> ExitCode {
     let result = load(path);
     if as_json {
         let report = match &result {
-            Ok(configuration) => json!({
+            Ok((configuration, cases)) => json!({
                 "valid": true,
                 "revision": &*configuration.snapshot.revision,
                 "issuers": configuration.snapshot.issuers.iter().count(),
                 "routes": configuration.snapshot.route_names.len(),
+                "policy_tests": cases,
                 "problems": [],
                 "notices": configuration.notices,
             }),
@@ -27,14 +28,15 @@ pub(super) fn check(path: &Path, as_json: bool) -> ExitCode {
         println!("{report:#}");
     }
     match result {
-        Ok(configuration) => {
+        Ok((configuration, cases)) => {
             if !as_json {
                 for notice in &configuration.notices {
                     println!("note: {notice}");
                 }
                 let (issuers, routes) = (configuration.snapshot.issuers.iter().count(), configuration.snapshot.route_names.len());
+                let tests = if cases == 0 { String::new() } else { format!(", {} passed", counted(cases as u64, "policy test")) };
                 println!(
-                    "{} is good: {}, {}, revision {}",
+                    "{} is good: {}, {}, revision {}{tests}",
                     path.display(),
                     counted(issuers as u64, "issuer"),
                     counted(routes as u64, "route"),
@@ -57,20 +59,26 @@ pub(super) fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-fn load(path: &Path) -> Result<Configuration, Problems> {
+/// The configuration and the number of its policy tests, all of which passed.
+fn load(path: &Path) -> Result<(Configuration, usize), Problems> {
     let as_problem = |message: String| {
         let mut problems = Problems::default();
         problems.push(Problem { location: None, key: String::new(), message });
         problems
     };
-    let source = config_file::read(path).map_err(|error| as_problem(error.to_string()))?;
-    let mut configuration = Configuration::compile(&source_files(&source))?;
+    let source = config_file::read_with_tests(path, policy_tests::named).map_err(|error| as_problem(error.to_string()))?;
+    let files = source_files(&source);
+    let mut configuration = Configuration::compile(&files)?;
     let mut problems = Problems::default();
+    let cases = policy_tests::run(&source, &files, policy_tests::BUDGET).unwrap_or_else(|failures| {
+        problems.extend(failures.iter().cloned());
+        0
+    });
     for source in &configuration.sources {
         problems.extend(key_file_problem(source));
     }
     configuration.notices.extend(configuration.sources.iter().filter_map(|source| token_file_notice(source)));
-    if problems.is_empty() { Ok(configuration) } else { Err(problems) }
+    if problems.is_empty() { Ok((configuration, cases)) } else { Err(problems) }
 }
 
 /// Keys in a file can be looked at right away; those behind a URL are the business of whoever runs.

@@ -35,6 +35,7 @@ pub(super) fn compile(schema: Schema, files: &[SourceFile], problems: &mut Probl
         directory,
         audit,
         has_audit,
+        loading,
         routes,
     } = schema;
     let vocabulary = Vocabulary::new(permissions, &issuers, problems);
@@ -70,7 +71,8 @@ pub(super) fn compile(schema: Schema, files: &[SourceFile], problems: &mut Probl
         challenge_realm: challenge_realm.map_or_else(|| "service".into(), |realm| realm.value.into()),
     };
     let listen = listen.map(|listen| listen.value).unwrap_or_default();
-    Some(Configuration { snapshot, listen, audit: audit.map(|audit| audit.value), sources, notices })
+    let loading = loading.map(|loading| loading.value).unwrap_or_default();
+    Some(Configuration { snapshot, listen, audit: audit.map(|audit| audit.value), loading, sources, notices })
 }
 
 /// Whoever signs assertions must not be taken for an issuer of access tokens.
@@ -97,7 +99,7 @@ fn sha256(parts: &[&[u8]]) -> digest::Digest {
     context.finish()
 }
 
-/// Names a configuration by its text.
+/// Names a configuration by its text. Tests that it names are no part of it: they change nothing that is decided.
 fn revision(files: &[SourceFile]) -> Arc<str> {
     let parts: Vec<&[u8]> = files.iter().flat_map(|file| [file.name.as_bytes(), file.text.as_bytes()]).collect();
     sha256(&parts).as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>().into()

@@ -14,6 +14,7 @@ mod audit;
 mod directory;
 mod group;
 mod issuer;
+mod loading;
 mod permissions;
 mod place;
 mod requirement;
@@ -29,6 +30,8 @@ use group::Surroundings;
 pub(super) use issuer::IssuerSchema;
 pub(super) use issuer::{ATTRIBUTE_NAMES, is_attribute_name};
 pub use issuer::{JwksLocation, JwksSource, Source, SourceFeed, TenantRoleFeed};
+pub use loading::LoadRules;
+pub(super) use loading::named as named_tests;
 pub(super) use permissions::{PermissionSetSchema, PermissionsSchema, RungSchema, SyntaxSchema};
 pub(super) use place::{PlaceSchema, RevealedSchema};
 pub(super) use requirement::{AccessSchema, AnswerSchema, GraphqlSchema, MethodSchema, RequirementSchema, ScopeSchema};
@@ -58,6 +61,7 @@ pub(super) struct Schema {
     pub audit: Option<Located<AuditSettings>>,
     /// There is an audit trail, which may not be one that could be read.
     pub has_audit: bool,
+    pub loading: Option<Located<LoadRules>>,
     pub routes: Vec<RouteSchema>,
 }
 
@@ -150,6 +154,11 @@ pub(super) fn read(files: &[SourceFile], problems: &mut Problems) -> Schema {
 
 fn read_document(root: &Node<'_>, schema: &mut Schema, problems: &mut Problems) {
     let Some(mut map) = root.map(problems) else { return };
+    if let Some(cases) = map.take_unlisted("cases") {
+        let message = "this is a policy test, and every *.yaml of a configuration's folder is configuration; keep tests in a folder of their own";
+        cases.problem(problems, message);
+        return;
+    }
     if let Some(node) = map.take("listen") {
         let listen = listen(&node, problems).map(|listen| node.locate(listen));
         once(&mut schema.listen, listen, problems);
@@ -188,6 +197,9 @@ fn read_document(root: &Node<'_>, schema: &mut Schema, problems: &mut Problems) 
     if let Some(node) = map.take("audit") {
         schema.has_audit = true;
         once(&mut schema.audit, audit::read(&node, problems), problems);
+    }
+    if let Some(node) = map.take("configuration") {
+        once(&mut schema.loading, loading::read(&node, problems), problems);
     }
     if let Some(node) = map.take("routes") {
         for route in node.items(problems).unwrap_or_default() {

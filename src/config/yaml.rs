@@ -281,6 +281,12 @@ impl<'y> Map<'y> {
         Some(self.entries.remove(at).1)
     }
 
+    /// Takes a key that is no key of this mapping, to say more about it than that.
+    pub fn take_unlisted(&mut self, name: &str) -> Option<Node<'y>> {
+        let at = self.entries.iter().position(|(key, _)| key.value == name)?;
+        Some(self.entries.remove(at).1)
+    }
+
     /// Whether a key is there and was not taken yet.
     pub fn has(&self, name: &str) -> bool {
         self.entries.iter().any(|(key, _)| key.value == name)

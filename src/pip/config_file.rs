@@ -5,9 +5,12 @@
 //! again, following all symlinks, and compares content hashes; so the cause never matters, a touched file is no change,
 //! and the consumer gets exactly the bytes that were hashed.
 //!
+//! The policy tests that a configuration names are read, hashed and watched with it.
+//!
 //! New content is believed only when two readings, one debounce time apart, agree. That keeps half-written files and
 //! half-swapped directories out; whether the content makes sense is for the consumer to judge.
 
+mod named_tests;
 mod notifications;
 mod source;
 #[cfg(test)]
@@ -21,6 +24,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use self::named_tests::read_noting_folders;
+pub use self::named_tests::{NamedTests, read_with_tests};
 use self::notifications::Notifications;
 pub use self::source::{ConfigFile, ConfigSource, ContentHash, MAX_BYTES, ReadError, read};
 
@@ -62,18 +67,18 @@ pub struct ConfigWatcher {
 }
 
 impl ConfigWatcher {
-    /// Starts to watch `path`, a file or a directory, on the current tokio runtime.
+    /// Starts to watch `path`, a file or a directory, and the tests that are `named` by what is there, on the current tokio runtime.
     ///
-    /// `running` is the hash of the version that the consumer got from [`read`] before; a change between that reading and
+    /// `running` is the hash of the version that the consumer got from [`read_with_tests`] before; a change between that reading and
     /// this call is reported. With `None` the first good reading is reported. A change is reported about twice `debounce`
     /// after a notification, or `poll_interval` and one `debounce` later without notifications.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn spawn(path: PathBuf, running: Option<ContentHash>, debounce: Duration, poll_interval: Duration) -> Self {
+    pub fn spawn(path: PathBuf, named: NamedTests, running: Option<ContentHash>, debounce: Duration, poll_interval: Duration) -> Self {
         let notified = Arc::new(Notify::new());
         let notifications = Notifications::new(Arc::clone(&notified));
-        let probe = Probe { path, notifications };
+        let probe = Probe { path, named, folders: Vec::new(), notifications };
         Self::spawn_with(probe, notified, running, debounce, poll_interval)
     }
 
@@ -133,16 +138,30 @@ impl From<&Reading> for Reported {
 #[derive(Debug)]
 struct Probe {
     path: PathBuf,
+    named: NamedTests,
+    /// Where tests were looked for the last time.
+    folders: Vec<PathBuf>,
     notifications: Option<Notifications>,
 }
 
 impl Probe {
     fn read(&mut self) -> Reading {
+        let before = std::mem::take(&mut self.folders);
+        let reading = self.read_watching(&before);
+        if self.notifications.is_none() || self.folders.iter().all(|folder| before.contains(folder)) {
+            return reading;
+        }
+        // Nobody would tell of changes in folders that were not watched yet.
+        let found = std::mem::take(&mut self.folders);
+        self.read_watching(&found)
+    }
+
+    fn read_watching(&mut self, folders: &[PathBuf]) -> Reading {
         // Armed before it is read: a change after this line is either read now or notified later.
         if let Some(notifications) = &mut self.notifications {
-            notifications.arm(&self.path);
+            notifications.arm(std::iter::once(&*self.path).chain(folders.iter().map(PathBuf::as_path)));
         }
-        read(&self.path)
+        read_noting_folders(&self.path, self.named, &mut self.folders)
     }
 }
 

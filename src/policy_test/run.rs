@@ -65,6 +65,22 @@ pub enum When {
     Then,
 }
 
+impl fmt::Display for Failure {
+    /// In one line, without its place.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.when != When::First {
+            write!(f, "{}: ", self.when)?;
+        }
+        match &self.cause {
+            Cause::Error(error) => write!(f, "it could not be run: {error}"),
+            Cause::Differences(differences) => differences.iter().enumerate().try_for_each(|(index, difference)| {
+                let separator = if index == 0 { "" } else { "; " };
+                write!(f, "{separator}{difference}")
+            }),
+        }
+    }
+}
+
 /// Why a case failed.
 pub enum Cause {
     /// Something else came out.
@@ -87,7 +103,13 @@ impl fmt::Display for When {
 /// Runs the cases of a file whose names contain `filter`.
 #[must_use]
 pub fn run(file: &CaseFile, configurations: &Configurations, filter: &str) -> Vec<CaseReport> {
-    file.cases.iter().filter(|case| case.name.contains(filter)).map(|case| Run::new(file, case).report(configurations)).collect()
+    file.cases.iter().filter(|case| case.name.contains(filter)).map(|case| run_case(file, case, configurations)).collect()
+}
+
+/// Runs one case of a file.
+#[must_use]
+pub fn run_case(file: &CaseFile, case: &Case, configurations: &Configurations) -> CaseReport {
+    Run::new(file, case).report(configurations)
 }
 
 /// A case that is being run.

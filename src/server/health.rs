@@ -57,7 +57,7 @@ pub async fn follow<X>(live: Arc<Live<X>>, reporter: HealthReporter) {
         if ready {
             tracing::info!("ready");
         } else {
-            tracing::warn!(?causes, "not ready: routes that need what is missing answer 503");
+            tracing::warn!(?causes, "not ready: routes that need keys or revocations which are missing answer 503");
         }
     }
 }

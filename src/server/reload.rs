@@ -6,11 +6,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::audit::Trail;
-use crate::config::{AuditSettings, Configuration, Listen, Problem, Source, SourceFeed, SourceFile};
+use crate::clock;
+use crate::config::{AuditSettings, Configuration, Listen, Problem, Problems, Source, SourceFeed, SourceFile};
 use crate::pip::config_file::{ConfigEvent, ConfigSource, ConfigWatcher};
 use crate::pip::refresh::Refreshers;
 use crate::state::Live;
 use crate::telemetry::metrics::{Metrics, RouteCounters};
+
+use super::policy_tests;
 
 /// How long a new policy waits for the first answer of sources that it brings along, so that tokens of a new issuer are not
 /// refused for want of keys the moment it is in force.
@@ -36,6 +39,30 @@ pub(super) fn log_notices(notices: &[Problem]) {
     }
 }
 
+/// Compiles a configuration and runs the tests that it names, away from the threads that answer checks: both take a moment.
+///
+/// # Errors
+/// All that is wrong with it.
+pub(super) async fn compile(source: &Arc<ConfigSource>) -> Result<Configuration, Problems> {
+    let source = Arc::clone(source);
+    let compiled = tokio::task::spawn_blocking(move || {
+        let files = source_files(&source);
+        let configuration = Configuration::compile(&files)?;
+        let cases = policy_tests::run(&source, &files, policy_tests::BUDGET)?;
+        if !source.tests.is_empty() {
+            tracing::info!(cases, files = source.tests.len(), "the configuration passed its policy tests");
+        }
+        Ok(configuration)
+    });
+    compiled.await.unwrap_or_else(|error| Err(one("", format!("it could not be compiled: {error}"))))
+}
+
+fn one(key: &str, message: String) -> Problems {
+    let mut problems = Problems::default();
+    problems.push(Problem { location: None, key: key.into(), message });
+    problems
+}
+
 /// Follows the configuration until the watch breaks down.
 pub(super) async fn follow(
     mut watcher: ConfigWatcher,
@@ -45,40 +72,39 @@ pub(super) async fn follow(
     fixed: Fixed,
 ) {
     while let Some(event) = watcher.changed().await {
-        match event {
-            ConfigEvent::Changed(source) => {
-                let loaded = apply(&source, &live, &metrics, &mut refreshers, &fixed).await;
-                metrics.configuration_loaded(loaded);
-            }
+        let loaded = match event {
+            ConfigEvent::Changed(source) => apply(&source, &live, &metrics, &mut refreshers, &fixed).await,
             ConfigEvent::Failed(error) => {
-                metrics.configuration_loaded(false);
                 tracing::error!(%error, "the configuration cannot be read; the last good policy stays in force");
+                Err(one("", error.to_string()))
             }
+        };
+        metrics.configuration_loaded(loaded.is_ok());
+        match loaded {
+            Ok(max_stale) => live.loads().succeeded(clock::now(), max_stale),
+            Err(problems) => live.loads().failed(clock::now(), problems.iter().map(ToString::to_string)),
         }
     }
 }
 
-async fn apply(source: &ConfigSource, live: &Live<RouteCounters>, metrics: &Metrics, refreshers: &mut Refreshers, fixed: &Fixed) -> bool {
-    let files = source_files(source);
-    // A big configuration takes a moment to compile, which is nothing for a thread that answers checks.
-    let compiled = tokio::task::spawn_blocking(move || Configuration::compile(&files)).await;
-    let configuration = match compiled {
-        Ok(Ok(configuration)) => configuration,
-        Ok(Err(problems)) => {
-            for problem in problems.iter() {
-                tracing::error!("{problem}");
-            }
-            tracing::error!(problems = problems.len(), "the configuration was refused; the last good policy stays in force");
-            return false;
+/// Puts a configuration into force; gives for how long it stays without harm if later ones cannot be.
+async fn apply(
+    source: &Arc<ConfigSource>,
+    live: &Live<RouteCounters>,
+    metrics: &Metrics,
+    refreshers: &mut Refreshers,
+    fixed: &Fixed,
+) -> Result<Option<Duration>, Problems> {
+    let configuration = compile(source).await.inspect_err(|problems| {
+        for problem in problems.iter() {
+            tracing::error!("{problem}");
         }
-        Err(error) => {
-            tracing::error!(%error, "the configuration could not be compiled; the last good policy stays in force");
-            return false;
-        }
-    };
+        tracing::error!(problems = problems.len(), "the configuration was refused; the last good policy stays in force");
+    })?;
+    let max_stale = configuration.loading.max_stale;
     if configuration.snapshot.revision == live.version().snapshot.revision {
         tracing::info!(revision = %configuration.snapshot.revision, "the configuration is the one in force");
-        return true;
+        return Ok(max_stale);
     }
     if configuration.listen != fixed.listen {
         tracing::warn!("'listen' changed and is only read at start: restart the sidecar for it");
@@ -88,7 +114,7 @@ async fn apply(source: &ConfigSource, live: &Live<RouteCounters>, metrics: &Metr
         // There is nowhere to record what its routes ask to be recorded.
         (Some(_), None) => {
             tracing::error!("'audit' is new and is only read at start: restart the sidecar for it; the last good policy stays in force");
-            return false;
+            return Err(one("audit", "this is new and is only read at start: restart the sidecar for it".into()));
         }
         _ => tracing::warn!("'audit' changed and is only read at start: restart the sidecar for it"),
     }
@@ -99,11 +125,11 @@ async fn apply(source: &ConfigSource, live: &Live<RouteCounters>, metrics: &Metr
     let revision = Arc::clone(&configuration.snapshot.revision);
     let generation = live.replace(configuration.snapshot, counters);
     if let Some(trail) = &fixed.trail {
-        trail.configuration_changed(&revision);
+        trail.configuration_changed(&revision, generation);
     }
     refreshers.keep_only(&configuration.sources);
     tracing::info!(%revision, generation, "a new policy is in force");
-    true
+    Ok(max_stale)
 }
 
 async fn wait_for_first_answers(sources: &[Arc<Source>], live: &Live<RouteCounters>) {

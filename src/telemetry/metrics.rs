@@ -82,6 +82,10 @@ pub struct Metrics {
     pub configuration_info: IntGaugeVec,
     /// Whether the last attempt to load the configuration succeeded.
     pub configuration_last_load_successful: IntGauge,
+    /// Seconds since loading the configuration has been failing.
+    pub configuration_failing: Gauge,
+    /// Seconds by which the wall clock is behind the time that is told.
+    pub clock_behind: Gauge,
     /// Whether the sidecar is ready.
     pub ready: IntGauge,
     dropped_log_lines: IntCounter,
@@ -195,6 +199,20 @@ impl Metrics {
             configuration_last_load_successful: int_gauge(
                 "portcullis_configuration_last_load_successful",
                 "1 if the last attempt to load the configuration succeeded, 0 if the policy in force is an older one.",
+            )?,
+            configuration_failing: registered(
+                &registry,
+                Gauge::new(
+                    "portcullis_configuration_failing_seconds",
+                    "Time since loading the configuration has been failing; 0 while what is on the disk is in force.",
+                ),
+            )?,
+            clock_behind: registered(
+                &registry,
+                Gauge::new(
+                    "portcullis_clock_behind_seconds",
+                    "How far the wall clock, which jumped back, is behind the time that is told; 0 while it is followed.",
+                ),
             )?,
             ready: int_gauge("portcullis_ready", "1 if everything that is needed to decide is there and within its bounds.")?,
             dropped_log_lines: counter("portcullis_dropped_log_lines_total", "Log lines dropped because nobody read them in time.")?,

@@ -55,9 +55,9 @@ impl Notifications {
         }
     }
 
-    /// Watches the directories that matter for `path` as it resolves now.
-    pub(super) fn arm(&mut self, path: &Path) {
-        let wanted = directories(path);
+    /// Watches the directories that matter for these paths as they resolve now.
+    pub(super) fn arm<'p>(&mut self, paths: impl IntoIterator<Item = &'p Path>) {
+        let wanted = directories(paths);
         let disturbed = self.disturbed.swap(false, Ordering::AcqRel);
         if !disturbed && wanted == self.armed {
             return;
@@ -78,23 +78,24 @@ impl Notifications {
 }
 
 /// The directories to watch, each once. Those that do not exist are left out; the parent's watch tells when they come.
-fn directories(path: &Path) -> Vec<Directory> {
-    let parent = match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Some(Path::new(".")),
-        parent => parent,
-    };
-    let target = fs::canonicalize(path).ok();
-    let candidates = [parent, Some(path), target.as_deref().and_then(Path::parent)];
-
+fn directories<'p>(paths: impl IntoIterator<Item = &'p Path>) -> Vec<Directory> {
     let mut found: Vec<Directory> = Vec::new();
-    for candidate in candidates.into_iter().flatten() {
-        let Ok(metadata) = fs::metadata(candidate) else {
-            continue;
+    for path in paths {
+        let parent = match path.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => Some(Path::new(".")),
+            parent => parent,
         };
-        let identity = (metadata.dev(), metadata.ino());
-        // One directory under two names would share one watch, and removing it for one name would end both.
-        if metadata.is_dir() && found.iter().all(|(_, known)| *known != identity) {
-            found.push((candidate.to_owned(), identity));
+        let target = fs::canonicalize(path).ok();
+        let candidates = [parent, Some(path), target.as_deref().and_then(Path::parent)];
+        for candidate in candidates.into_iter().flatten() {
+            let Ok(metadata) = fs::metadata(candidate) else {
+                continue;
+            };
+            let identity = (metadata.dev(), metadata.ino());
+            // One directory under two names would share one watch, and removing it for one name would end both.
+            if metadata.is_dir() && found.iter().all(|(_, known)| *known != identity) {
+                found.push((candidate.to_owned(), identity));
+            }
         }
     }
     found
@@ -128,13 +129,13 @@ mod tests {
         fs::write(&path, "one").expect("written");
         let notified = Arc::new(Notify::new());
         let mut notifications = Notifications::new(Arc::clone(&notified)).expect("notifications");
-        notifications.arm(&path);
+        notifications.arm([&*path]);
 
         for _ in 0..3 {
             fs::read(&path).expect("read");
             fs::read_dir(directory.path()).expect("read").count();
             notifications.disturbed.store(true, Ordering::Release);
-            notifications.arm(&path);
+            notifications.arm([&*path]);
         }
         let woken = timeout(Duration::from_millis(100), notified.notified()).await;
         assert!(woken.is_err(), "the watcher would wake itself for ever");

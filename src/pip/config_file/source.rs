@@ -15,13 +15,15 @@ use aws_lc_rs::digest;
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Number of files above which a directory is refused.
-const MAX_FILES: usize = 1024;
+pub(super) const MAX_FILES: usize = 1024;
 
 /// A configuration as it was read: not parsed, but whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigSource {
     /// The files, in the order of their names.
     pub files: Vec<ConfigFile>,
+    /// The policy tests that it names.
+    pub tests: Vec<ConfigFile>,
     /// The hash of what was read.
     pub hash: ContentHash,
 }
@@ -44,7 +46,7 @@ impl fmt::Debug for ConfigFile {
 
 /// SHA-256 of a configuration, displayed in hexadecimal. For a single file it is what `sha256sum` prints. For a directory
 /// it covers the names too, each name and content preceded by its length (64 bit, big endian), so that no two sets of
-/// files share a hash.
+/// files share a hash. The policy tests that a configuration names, if any, are covered in the same way.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ContentHash([u8; 32]);
 
@@ -54,7 +56,7 @@ impl ContentHash {
         &self.0
     }
 
-    fn finish(context: digest::Context) -> Self {
+    pub(super) fn finish(context: digest::Context) -> Self {
         let mut hash = [0; 32];
         for (to, from) in hash.iter_mut().zip(context.finish().as_ref()) {
             *to = *from;
@@ -105,6 +107,21 @@ pub enum ReadError {
         /// The directory.
         path: PathBuf,
     },
+    /// A path of tests that no file matches.
+    NoTests {
+        /// The path.
+        path: PathBuf,
+    },
+    /// More than 1024 files are tests.
+    TooManyTests {
+        /// The path that went over the bound.
+        path: PathBuf,
+    },
+    /// What is named as a test is part of the configuration.
+    IsConfiguration {
+        /// The file.
+        path: PathBuf,
+    },
     /// The files have more than [`MAX_BYTES`] together.
     TooLarge {
         /// The file that went over the bound.
@@ -120,7 +137,7 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    fn io(path: &Path, error: &io::Error) -> Self {
+    pub(super) fn io(path: &Path, error: &io::Error) -> Self {
         let path = path.to_owned();
         // ENOTDIR: a parent directory was replaced by a file, so the path is as gone as with ENOENT.
         if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
@@ -138,6 +155,9 @@ impl ReadError {
             | Self::NotAFile { path }
             | Self::EmptyDirectory { path }
             | Self::TooManyFiles { path }
+            | Self::NoTests { path }
+            | Self::TooManyTests { path }
+            | Self::IsConfiguration { path }
             | Self::TooLarge { path }
             | Self::NotUtf8 { path, .. } => path,
         }
@@ -157,6 +177,11 @@ impl fmt::Display for ReadError {
                 write!(f, "{path}: the directory has no *.yaml or *.yml file")
             }
             Self::TooManyFiles { .. } => write!(f, "{path}: the directory has more than {MAX_FILES} *.yaml and *.yml files"),
+            Self::NoTests { .. } => write!(f, "{path}: there is no such policy test, and 'configuration.tests' names it"),
+            Self::TooManyTests { .. } => write!(f, "{path}: 'configuration.tests' names more than {MAX_FILES} files"),
+            Self::IsConfiguration { .. } => {
+                write!(f, "{path}: is part of the configuration and no policy test; keep tests in a folder of their own, such as 'tests'")
+            }
             Self::TooLarge { .. } => write!(f, "{path}: the configuration is larger than {} MiB", MAX_BYTES / (1024 * 1024)),
             Self::NotUtf8 { line, .. } => write!(f, "{path}:{line}: is not valid utf-8"),
         }
@@ -195,7 +220,7 @@ pub(super) fn read_within(path: &Path, max_bytes: usize) -> Result<ConfigSource,
         files.push(file);
     }
     let hash = ContentHash::finish(context);
-    Ok(ConfigSource { files, hash })
+    Ok(ConfigSource { files, tests: Vec::new(), hash })
 }
 
 fn list(directory: &Path) -> Result<Vec<PathBuf>, ReadError> {
@@ -225,7 +250,7 @@ fn is_config_name(name: &OsStr) -> bool {
 }
 
 /// Reads one file and takes its size from `room`.
-fn read_file(path: PathBuf, room: &mut usize) -> Result<ConfigFile, ReadError> {
+pub(super) fn read_file(path: PathBuf, room: &mut usize) -> Result<ConfigFile, ReadError> {
     let io = |error: io::Error| ReadError::io(&path, &error);
     // Asked before opening: opening a pipe would wait for its writer.
     if !fs::metadata(&path).map_err(io)?.is_file() {

@@ -26,6 +26,10 @@ const BOTH: [By; 2] = [By::Notification, By::Poll];
 
 impl By {
     fn watch(self, path: &Path, running: Option<ContentHash>) -> ConfigWatcher {
+        self.watch_with_tests(path, |_| Vec::new(), running)
+    }
+
+    fn watch_with_tests(self, path: &Path, named: NamedTests, running: Option<ContentHash>) -> ConfigWatcher {
         let never = Duration::from_secs(24 * 3600);
         let poll_interval = match self {
             Self::Poll => Duration::from_millis(20),
@@ -40,7 +44,7 @@ impl By {
             }
             Self::Poll | Self::NudgeOnly => None,
         };
-        let probe = Probe { path: path.to_owned(), notifications };
+        let probe = Probe { path: path.to_owned(), named, folders: Vec::new(), notifications };
         ConfigWatcher::spawn_with(probe, notified, running, DEBOUNCE, poll_interval)
     }
 
@@ -383,4 +387,77 @@ async fn a_dropped_watcher_ends_its_task() {
         }
     };
     assert!(timeout(LONG, ended).await.is_ok());
+}
+
+/// The test texts' configurations name their tests one by one, a line each.
+fn lines(files: &[ConfigFile]) -> Vec<String> {
+    files.iter().flat_map(|file| file.text.lines().map(str::to_string)).collect()
+}
+
+#[tokio::test]
+async fn a_change_of_a_named_test_alone_is_reported() {
+    for by in BOTH {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (path, tests) = (directory.path().join("config.yaml"), directory.path().join("deep/tests"));
+        fs::create_dir_all(&tests).expect("created");
+        write(&path, "deep/tests/*.yaml");
+        write(&tests.join("a.yaml"), "a");
+        let mut watcher = by.watch_with_tests(&path, lines, None);
+        let first = changed(&mut watcher).await;
+        assert_eq!(first.hash, read_with_tests(&path, lines).expect("readable").hash);
+        let said = |source: &ConfigSource| source.tests.iter().map(|file| file.text.clone()).collect::<Vec<_>>();
+        assert_eq!(said(&first), ["a"], "{by:?}");
+
+        write(&tests.join("a.yaml"), "changed");
+        assert_eq!(said(&*changed(&mut watcher).await), ["changed"], "{by:?}");
+        write(&tests.join("b.yaml"), "new");
+        assert_eq!(said(&*changed(&mut watcher).await), ["changed", "new"], "{by:?}");
+        fs::remove_file(tests.join("a.yaml")).expect("removed");
+        assert_eq!(said(&*changed(&mut watcher).await), ["new"], "{by:?}");
+        fs::remove_file(tests.join("b.yaml")).expect("removed");
+        assert!(matches!(failed(&mut watcher).await, ReadError::NoTests { .. }), "{by:?}");
+        // Back as it was when it was last good.
+        write(&tests.join("b.yaml"), "new");
+        assert_eq!(said(&*changed(&mut watcher).await), ["new"], "{by:?}");
+    }
+}
+
+#[test]
+fn named_tests_are_read_in_order_each_once_and_their_hash_is_of_everything() {
+    let (directory, path) = one_file();
+    let folder = directory.path();
+    fs::create_dir(folder.join("tests")).expect("created");
+    for (name, text) in [("tests/b.yaml", "b"), ("tests/a.yaml", "a"), ("tests/.hidden.yaml", "h"), ("other.yaml", "o")] {
+        write(&folder.join(name), text);
+    }
+    let reading = |patterns: &str| {
+        write(&path, patterns);
+        read_with_tests(&path, lines)
+    };
+    let source = reading("other.yaml\ntests/*.yaml\ntests/a.yaml").expect("readable");
+    assert_eq!(source.tests.iter().map(|file| file.text.as_str()).collect::<Vec<_>>(), ["o", "a", "b"]);
+    assert_eq!(source.files.len(), 1);
+    assert_ne!(source.hash, read(&path).expect("readable").hash, "the tests are part of it");
+    write(&folder.join("tests/a.yaml"), "changed");
+    assert_ne!(source.hash, read_with_tests(&path, lines).expect("readable").hash);
+    let absolute = folder.join("tests/b.yaml").display().to_string();
+    assert_eq!(reading(&absolute).expect("readable").tests.len(), 1);
+
+    assert!(matches!(reading("tests/*.yml"), Err(ReadError::NoTests { .. })));
+    assert!(matches!(reading("tests/c.yaml"), Err(ReadError::NotFound { .. })));
+    assert!(matches!(reading("nowhere/*.yaml"), Err(ReadError::NotFound { .. })));
+    assert!(matches!(reading("tests"), Err(ReadError::NotAFile { .. })));
+    assert!(matches!(reading("*.yaml"), Err(ReadError::IsConfiguration { .. })), "it matches the configuration itself");
+    fs::write(folder.join("tests/latin.yaml"), [b'a', 0xe9]).expect("written");
+    assert!(matches!(reading("tests/*.yaml"), Err(ReadError::NotUtf8 { line: 1, .. })));
+}
+
+#[test]
+fn a_test_in_the_folder_of_a_configuration_is_part_of_it_and_cannot_be_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    write(&directory.path().join("a.yaml"), "b.yaml");
+    write(&directory.path().join("b.yaml"), "");
+    let error = read_with_tests(directory.path(), lines).expect_err("refused");
+    assert_eq!(error, ReadError::IsConfiguration { path: directory.path().join("b.yaml") });
+    assert!(error.to_string().contains("keep tests in a folder of their own"));
 }

@@ -14,8 +14,9 @@ mod yaml;
 
 pub use problem::{Location, Problem, Problems};
 pub use schema::{
-    AuditSettings, DirectorySource, GrpcAddress, JwksLocation, JwksSource, Listen, LoadRules, RevocationFeed, RevocationOrigin, RevocationSource,
-    Source, SourceFeed, TenantRoleFeed, TenantRoleSource, WhenUnwritable,
+    AuditSettings, DirectorySource, GrpcAddress, JwksLocation, JwksSource, Listen, LoadRules, RedisAddress, RedisData, RedisScores,
+    RedisSource, RevocationFeed, RevocationOrigin, RevocationSource, RevokedIds, Source, SourceFeed, TenantRoleFeed, TenantRoleSource,
+    WhenUnwritable,
 };
 pub(crate) use yaml::{kind, list, load, nearest};
 

@@ -36,7 +36,7 @@ pub(super) use permissions::{PermissionSetSchema, PermissionsSchema, RungSchema,
 pub(super) use place::{PlaceSchema, RevealedSchema};
 pub(super) use requirement::{AccessSchema, AnswerSchema, GraphqlSchema, MethodSchema, RequirementSchema, ScopeSchema};
 pub(super) use requirements::{AuthenticationSchema, NetworkSchema, SessionSchema};
-pub use revocations::{RevocationFeed, RevocationOrigin, RevocationSource};
+pub use revocations::{RedisAddress, RedisData, RedisScores, RedisSource, RevocationFeed, RevocationOrigin, RevocationSource, RevokedIds};
 pub(super) use role::{ManagesSchema, RoleSchema};
 pub(super) use route::{RouteSchema, TenantSchema};
 pub(super) use schedule::ScheduleSchema;

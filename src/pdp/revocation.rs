@@ -42,18 +42,26 @@ pub enum RevocationKind {
 }
 
 impl RevocationKind {
-    /// Reads the feed's `type`, exactly.
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Token, Self::Session, Self::Subject, Self::Tenant, Self::Client, Self::Key];
+
+    /// What it is called where revocations are written down.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Token => "jti",
+            Self::Session => "sid",
+            Self::Subject => "sub",
+            Self::Tenant => "tenant",
+            Self::Client => "client",
+            Self::Key => "kid",
+        }
+    }
+
+    /// Reads a name, exactly.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        Some(match text {
-            "jti" => Self::Token,
-            "sid" => Self::Session,
-            "sub" => Self::Subject,
-            "tenant" => Self::Tenant,
-            "client" => Self::Client,
-            "kid" => Self::Key,
-            _ => return None,
-        })
+        Self::ALL.into_iter().find(|kind| kind.name() == text)
     }
 }
 

@@ -92,6 +92,8 @@ async fn run(context: Context, source: Arc<Source>, cancel: CancellationToken) {
             SourceFeed::Keys(feed) => jwks::refresh(&context, &source, feed).await,
             SourceFeed::Revocations(revocations) => match &revocations.origin {
                 RevocationOrigin::Feed(feed) => revocation::feed::refresh(&context, &source, feed, revocations.max_staleness).await,
+                RevocationOrigin::File(path) => revocation::file::refresh(&context, &source, path, revocations.max_staleness).await,
+                RevocationOrigin::Redis(redis) => revocation::redis::refresh(&context, &source, redis, revocations.max_staleness).await,
             },
             SourceFeed::TenantRoles(feed) => tenant_roles::refresh(&context, &source, feed).await,
             SourceFeed::Directory(directory) => directory::serve(&context, &source, directory).await,

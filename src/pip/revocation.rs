@@ -1,3 +1,6 @@
 //! Where revocations come from. The PDP never learns which of these it was.
 
+mod entry;
 pub mod feed;
+pub mod file;
+pub mod redis;

@@ -10,6 +10,10 @@ use crate::pdp::token::profile::WhenStale;
 use super::issuer::{choice_or, duration_or, file, optional, url};
 use super::{DAY, SECOND};
 
+mod redis;
+
+pub use redis::{RedisAddress, RedisData, RedisScores, RedisSource, RevokedIds};
+
 /// A source of revocations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RevocationSource {
@@ -26,6 +30,10 @@ pub struct RevocationSource {
 pub enum RevocationOrigin {
     /// The feed of an identity service.
     Feed(RevocationFeed),
+    /// A file, which is looked at every second.
+    File(PathBuf),
+    /// A Redis.
+    Redis(RedisSource),
 }
 
 impl RevocationOrigin {
@@ -34,6 +42,8 @@ impl RevocationOrigin {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Feed(_) => "feed",
+            Self::File(_) => "file",
+            Self::Redis(_) => "redis",
         }
     }
 
@@ -41,6 +51,8 @@ impl RevocationOrigin {
     pub(in crate::config) fn identity(&self) -> String {
         match self {
             Self::Feed(feed) => format!("{:?}", feed.url),
+            Self::File(path) => format!("{path:?}"),
+            Self::Redis(redis) => redis.identity(),
         }
     }
 }
@@ -57,7 +69,7 @@ pub struct RevocationFeed {
 }
 
 /// The keys that say what kind of source it is.
-const KINDS: [&str; 1] = ["url"];
+const KINDS: [&str; 3] = ["url", "file", "redis"];
 
 pub(super) fn read(node: &Node<'_>, problems: &mut Problems) -> Vec<Option<RevocationSource>> {
     if !node.is_list() {
@@ -75,6 +87,8 @@ fn source(node: &Node<'_>, problems: &mut Problems) -> Option<RevocationSource> 
     let max_staleness = duration_or(map.take("max_staleness"), problems, 60 * SECOND, SECOND..=30 * DAY);
     let kinds: Vec<&str> = KINDS.into_iter().filter(|kind| map.has(kind)).collect();
     let origin = match kinds.as_slice() {
+        ["file"] => map.take("file").and_then(|node| file(&node, problems)).map(RevocationOrigin::File),
+        ["redis"] => redis::read(&mut map, max_staleness, problems).map(RevocationOrigin::Redis),
         ["url"] | [] => feed(&mut map, node, max_staleness, problems),
         several => {
             node.problem(problems, format!("{} are sources of their own; write a list of them", list(several)));

@@ -6,6 +6,7 @@ use crate::pdp::policy::TenantBinding;
 use crate::pdp::policy::value::RequestValue;
 use crate::pdp::policy::{Access, RoutePolicy};
 use crate::pdp::request::Host;
+use crate::pdp::revocation::RevocationKind;
 use crate::pdp::tenant::Realm;
 use crate::pdp::token::algorithm::Algorithm;
 use crate::pdp::token::profile::{AcceptedTypes, KeyIdPolicy, WhenStale};
@@ -83,8 +84,8 @@ fn everything_that_can_be_said_arrives_in_the_snapshot() {
     assert_eq!((issuer.max_token_bytes, issuer.wildcards), (4096, true));
     assert!(issuer.required.issued_at && issuer.required.token_id && issuer.required.session && !issuer.required.tenant);
     assert_eq!(issuer.tenants.as_ref().unwrap().len(), 2);
-    assert_eq!(issuer.claims.roles.as_ref().unwrap().0, ["realm_access".into(), "roles".into()]);
-    assert_eq!(issuer.claims.session.as_ref().unwrap().0, ["session".into()]);
+    assert_eq!(issuer.claims.roles.as_ref().unwrap().0, ["realm_access", "roles"].map(Box::from));
+    assert_eq!(issuer.claims.session.as_ref().unwrap().0, ["session"].map(Box::from));
     assert_eq!(issuer.revocations[0].when_stale, WhenStale::FailOpen);
 
     assert_eq!(*configuration.snapshot.challenge_realm, *"The Blog");
@@ -121,7 +122,7 @@ fn sources_say_what_to_pull_from_where() {
     assert_eq!((keys.refresh, keys.max_stale, keys.cooldown), (secs(120), secs(43_200), secs(5)));
     assert_eq!(keys.algorithms, [Algorithm::Rs256, Algorithm::Ps256]);
     let SourceFeed::Revocations(feed) = &revocations.feed else { panic!("revocations come second") };
-    let RevocationOrigin::Feed(RevocationFeed { wait, .. }) = &feed.origin;
+    let RevocationOrigin::Feed(RevocationFeed { wait, .. }) = &feed.origin else { panic!("a feed") };
     assert_eq!((*wait, feed.max_staleness), (secs(20), secs(90)));
 }
 
@@ -144,7 +145,7 @@ fn what_is_left_out_has_the_documented_default() {
     assert_eq!((issuer.key_id, issuer.types.clone()), (KeyIdPolicy::Required, AcceptedTypes::AccessTokens));
     assert_eq!((issuer.leeway, issuer.max_lifetime, issuer.max_token_bytes), (secs(10), None, 8192));
     assert!(!issuer.wildcards && issuer.tenants.is_none() && issuer.revocations.is_empty());
-    assert_eq!(issuer.claims.session.as_ref().unwrap().0, ["sid".into()]);
+    assert_eq!(issuer.claims.session.as_ref().unwrap().0, ["sid"].map(Box::from));
     let SourceFeed::Keys(keys) = &configuration.sources[0].feed else { panic!("keys") };
     assert_eq!((keys.refresh, keys.max_stale, keys.cooldown), (secs(300), secs(86_400), secs(10)));
     assert!(!route(&configuration, "h", "/").websocket);
@@ -157,8 +158,63 @@ fn a_revocation_list_that_is_too_old_denies_by_default() {
     let issuer = configuration.snapshot.issuers.iter().next().unwrap();
     assert_eq!(issuer.revocations[0].when_stale, WhenStale::Deny);
     let SourceFeed::Revocations(feed) = &configuration.sources[1].feed else { panic!("revocations") };
-    let RevocationOrigin::Feed(RevocationFeed { wait, .. }) = &feed.origin;
+    let RevocationOrigin::Feed(RevocationFeed { wait, .. }) = &feed.origin else { panic!("a feed") };
     assert_eq!((*wait, feed.max_staleness, feed.when_stale), (secs(30), secs(60), WhenStale::Deny));
+}
+
+#[test]
+fn revocations_come_from_several_places_with_a_bound_each() {
+    let revocations = "
+    revocations:
+      - { file: /etc/revoked.json, max_staleness: 1h }
+      - { redis: 'redis://127.0.0.1', set: revoked }
+      - redis: rediss://redis.example.com:6380/2
+        set: [tokens, more-tokens]
+        kind: jti
+        scores: expires
+        username: sidecar
+        password_file: /run/redis.password
+        refresh: 5s
+        when_stale: fail_open
+      - { redis: 'redis+unix:///run/redis.sock?db=1', stream: revocations }";
+    let text = BASE.replace("audiences: [blog]", &format!("audiences: [blog]{revocations}"));
+    let configuration = compile(&format!("{text}routes: [{{ path: /, methods: {{ GET: {{ access: authenticated }} }} }}]")).unwrap();
+    let issuer = configuration.snapshot.issuers.iter().next().unwrap();
+    let names: Vec<&str> = issuer.revocations.iter().map(|rule| &*rule.name).collect();
+    assert_eq!(names, ["file", "redis", "redis-2", "redis-3"]);
+    let sources: Vec<&RevocationSource> = configuration
+        .sources
+        .iter()
+        .filter_map(|source| match &source.feed {
+            SourceFeed::Revocations(revocations) => Some(revocations),
+            _ => None,
+        })
+        .collect();
+    let [file, plain, full, stream] = sources.as_slice() else { panic!("four sources") };
+    assert_eq!((&file.origin, file.max_staleness), (&RevocationOrigin::File("/etc/revoked.json".into()), secs(3600)));
+    let tcp = |host: &str, port, tls| RedisAddress::Tcp { host: host.into(), port, tls };
+    let sets = |keys: &[&str], ids, scores| RedisData::Sets { keys: keys.iter().map(|key| Box::from(*key)).collect(), ids, scores };
+    let wanted = RedisSource {
+        address: tcp("127.0.0.1", 6379, false),
+        database: 0,
+        username: None,
+        password_file: None,
+        data: sets(&["revoked"], RevokedIds::Named, None),
+        refresh: secs(1),
+    };
+    assert_eq!((&plain.origin, plain.max_staleness), (&RevocationOrigin::Redis(wanted), secs(60)));
+    let wanted = RedisSource {
+        address: tcp("redis.example.com", 6380, true),
+        database: 2,
+        username: Some("sidecar".into()),
+        password_file: Some("/run/redis.password".into()),
+        data: sets(&["tokens", "more-tokens"], RevokedIds::Of(RevocationKind::Token), Some(RedisScores::Expires)),
+        refresh: secs(5),
+    };
+    assert_eq!((&full.origin, full.when_stale), (&RevocationOrigin::Redis(wanted), WhenStale::FailOpen));
+    let RevocationOrigin::Redis(redis) = &stream.origin else { panic!("a Redis") };
+    assert_eq!((redis.address.to_string().as_str(), redis.database), ("redis+unix:///run/redis.sock", 1));
+    assert_eq!(redis.data, RedisData::Stream("revocations".into()));
 }
 
 #[test]
@@ -207,7 +263,7 @@ fn lists_and_maps_of_several_files_and_documents_add_up() {
 fn a_name_can_be_of_another_kind_of_yaml_scalar_when_it_is_quoted() {
     let text = BASE.replace("manager:", "'7':").replace("[blog]", "['1', 'true']");
     let configuration = compile(&format!("{text}routes: [{{ path: /, methods: {{ GET: {{ access: authenticated }} }} }}]")).unwrap();
-    assert_eq!(configuration.snapshot.issuers.iter().next().unwrap().audiences, ["1".into(), "true".into()]);
+    assert_eq!(configuration.snapshot.issuers.iter().next().unwrap().audiences, ["1", "true"].map(Box::from));
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn a_good_token_says_what_its_claims_say() {
     assert_eq!((claims.token_id.as_deref(), claims.session.as_deref(), claims.client_id.as_deref()), (Some("t1"), Some("s1"), None));
     assert_eq!(claims.tenant.as_ref().unwrap().as_str(), "acme");
     assert_eq!((&*claims.roles_text, &*claims.permissions_text, claims.odd_permissions), ("editor", "blog:posts.read", 0));
-    assert_eq!(claims.services, ["blog".into()]);
+    assert_eq!(claims.services, ["blog"].map(Box::from));
     assert_eq!((verified.key_id(), verified.policy()), (Some("k1"), PolicyFingerprint(1)));
     assert!(verified.key_is_in(&keys()) && !verified.key_is_in(&KeySet::default()));
 }

@@ -16,7 +16,7 @@ use crate::pip::bearer;
 use crate::pip::http_client::{FetchError, Fetched, GetRequest};
 use crate::pip::refresh::{Context, backoff};
 
-mod answer;
+pub(super) mod answer;
 
 use answer::{Answer, Entries};
 

@@ -6,8 +6,9 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
-use crate::pdp::revocation::{Batch, Revocation, RevocationKind};
+use crate::pdp::revocation::{Batch, Revocation};
 use crate::pdp::time::UnixTime;
+use crate::pip::revocation::entry;
 
 /// So many of an answer's publication times are kept. They are for a histogram, which more would not make any truer.
 const MAX_TIMES: usize = 10_000;
@@ -25,7 +26,7 @@ pub(super) struct Answer {
 
 /// The entries of an answer.
 #[derive(Debug, Default)]
-pub(super) struct Entries {
+pub(in crate::pip::revocation) struct Entries {
     pub batch: Batch,
     /// When they were published, as far as they say so.
     pub published: Vec<UnixTime>,
@@ -46,10 +47,7 @@ impl Entries {
     /// An entry that cannot be read fails the whole answer: leaving it out would be a revocation that nobody enforces.
     fn push(&mut self, entry: &Entry<'_>) -> Result<(), String> {
         let Entry { kind, id, before, expires, at } = entry;
-        let kind = RevocationKind::parse(kind).ok_or_else(|| format!("an entry has the unknown type {kind:?}"))?;
-        if id.is_empty() {
-            return Err("an entry has no id".into());
-        }
+        let (kind, id) = (entry::kind(kind)?, entry::id(id)?);
         self.batch.push(&Revocation { kind, id, before: time(*before)?, expires: time(*expires)? });
         if self.published.len() < MAX_TIMES {
             self.published.extend(time(*at)?);
@@ -58,17 +56,8 @@ impl Entries {
     }
 }
 
-/// Seconds since the epoch, rounded up to milliseconds.
 fn time(seconds: Option<f64>) -> Result<Option<UnixTime>, String> {
-    match seconds {
-        None => Ok(None),
-        #[allow(clippy::cast_possible_truncation, reason = "checked to be within the range of dates")]
-        #[allow(clippy::cast_precision_loss, reason = "a bound need not be exact")]
-        Some(seconds) if seconds >= 0.0 && seconds * 1000.0 <= UnixTime::MAX.as_millis() as f64 => {
-            Ok(Some(UnixTime::from_millis((seconds * 1000.0).ceil() as i64)))
-        }
-        Some(seconds) => Err(format!("an entry has the time {seconds}")),
-    }
+    seconds.map(entry::time).transpose()
 }
 
 impl<'de> Deserialize<'de> for Entries {

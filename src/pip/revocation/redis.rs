@@ -1,0 +1,200 @@
+//! Revocations in a Redis: sets, sorted sets, or a stream.
+//!
+//! Everything goes over one connection. Redis is asked to say when a key changes that was read here (`CLIENT TRACKING`), so a
+//! change arrives in milliseconds; and it is asked every `refresh` whether it is still there, which confirms the list. Redis sends
+//! "changed" and its answers in one stream and in order: if the answer to a question is there and "changed" is not, nothing had
+//! changed when the question was answered. Where Redis does not track, sets are read whole every `refresh`, and streams looked at.
+//!
+//! What Redis holds is what is revoked: a key that is gone is an empty list, and obeyed. A read counts from the moment at which
+//! it began, so it never matters that a set is read in many steps: whatever was in it then and stayed is in the result.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+
+use crate::clock;
+use crate::config::{RedisData, RedisSource, Source};
+use crate::pdp::revocation::{Batch, RevocationData, RevocationList};
+use crate::pip::refresh::{Context, Failure, backoff, jitter};
+
+mod connection;
+mod members;
+mod replication;
+mod sets;
+mod stream;
+
+use connection::Connection;
+
+/// The most entries of one source.
+const MAX_ENTRIES: u64 = 5_000_000;
+/// About how many entries one answer has.
+const PAGE: usize = 1000;
+/// Waits between failed attempts. The last one bounds how long the sidecar stays unready once Redis is back.
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LAST_RETRY: Duration = Duration::from_secs(4);
+/// The least time from one read to the next, so that a key that changes all the time is read in handfuls.
+const MIN_STEP: Duration = Duration::from_millis(20);
+/// Everything is read again this often, whatever Redis says of changes.
+const FULL_EVERY: Duration = Duration::from_secs(300);
+
+/// Keeps what a Redis says fresh.
+pub async fn refresh(context: &Context, source: &Source, redis: &RedisSource, max_staleness: Duration) -> Infallible {
+    let mut follower = Follower { context, source, redis, max_staleness, failures: 0, list: RevocationList::default(), data: None };
+    loop {
+        let Err(failure) = follower.session().await;
+        follower.failures += 1;
+        let failures = follower.failures;
+        context.metrics.refreshed(&source.issuer, "revocations", failure.label);
+        tracing::warn!(issuer = %source.issuer, redis = %redis.address, failures, error = %failure.message, "the revocations in Redis could not be read; the last ones stay within their bound");
+        sleep(backoff(failures, FIRST_RETRY, LAST_RETRY.min(max_staleness / 4), failure.retry_after)).await;
+    }
+}
+
+struct Follower<'a> {
+    context: &'a Context,
+    source: &'a Source,
+    redis: &'a RedisSource,
+    max_staleness: Duration,
+    failures: u32,
+    list: RevocationList,
+    /// The list as it was published.
+    data: Option<Arc<RevocationData>>,
+}
+
+/// What of Redis the list was made of.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    Sets(Vec<sets::Shape>),
+    Stream(stream::State),
+}
+
+/// What a look at Redis brought.
+enum News {
+    None,
+    /// These entries besides, and when they were added.
+    More(Batch, Vec<u64>),
+    /// These and no others.
+    All(Batch),
+}
+
+impl Follower<'_> {
+    /// Follows one connection until it fails. Nothing is known of it at first, so it begins with reading everything.
+    async fn session(&mut self) -> Result<Infallible, Failure> {
+        let connection = Connection::open(self.redis).await?;
+        let mut seen = None;
+        let mut all_read = Instant::now();
+        loop {
+            let asked = Instant::now();
+            let lag = connection.lag().await?;
+            let whole = seen.is_none()
+                || connection.take_changed_or_unknown(&self.redis.data)
+                || all_read.elapsed() >= FULL_EVERY
+                // The clock was set back to where entries count again that were forgotten.
+                || !self.list.is_complete_at(clock::now());
+            let look = self.look(&connection, seen.as_ref(), whole);
+            // What takes longer would be too old when it is there.
+            let (now_seen, news) = timeout(self.max_staleness, look)
+                .await
+                .map_err(|_| failure("timeout", "Redis took longer than 'max_staleness' to say everything".into()))??;
+            seen = Some(now_seen);
+            if let News::All(_) = news {
+                all_read = asked;
+            }
+            let took = asked.elapsed();
+            let is_new = !matches!(news, News::None);
+            self.publish(news, asked.checked_sub(lag).unwrap_or(asked)).await?;
+            self.context.metrics.refreshed(&self.source.issuer, "revocations", if is_new { "ok" } else { "unchanged" });
+            self.failures = 0;
+            // A long list that changes all the time is not to keep Redis busy.
+            let pause = if is_new { (4 * took).min(self.max_staleness / 4).max(MIN_STEP) } else { MIN_STEP };
+            sleep(pause).await;
+            connection.changed_within(jitter(self.redis.refresh).saturating_sub(pause)).await;
+        }
+    }
+
+    async fn look(&self, connection: &Connection, seen: Option<&Seen>, whole: bool) -> Result<(Seen, News), Failure> {
+        match &self.redis.data {
+            RedisData::Sets { keys, ids, scores } => {
+                let shapes = Seen::Sets(sets::look(connection, keys, *scores).await?);
+                if !whole && seen == Some(&shapes) {
+                    return Ok((shapes, News::None));
+                }
+                let Seen::Sets(found) = &shapes else { return Ok((shapes, News::None)) };
+                let batch = sets::read(connection, keys, found, *ids, *scores).await?;
+                Ok((shapes, News::All(batch)))
+            }
+            RedisData::Stream(key) => {
+                let known = match seen {
+                    Some(Seen::Stream(known)) => Some(known),
+                    _ => None,
+                };
+                let (state, news) = stream::look(connection, key, known, whole).await?;
+                Ok((Seen::Stream(state), news))
+            }
+        }
+    }
+
+    async fn publish(&mut self, news: News, confirmed: Instant) -> Result<(), Failure> {
+        let before = self.list.len();
+        let known = self.list.clone();
+        let now = clock::now();
+        let (news, added) = match news {
+            News::None if !known.has_expired(now) => (None, Vec::new()),
+            News::None => (Some(News::None), Vec::new()),
+            News::More(batch, added) => (Some(News::More(batch, Vec::new())), added),
+            all @ News::All(_) => (Some(all), Vec::new()),
+        };
+        if let Some(news) = news {
+            // Sorting a million entries takes a moment, which is nothing for a thread that answers checks.
+            let sort = spawn_blocking(move || match news {
+                News::None => known.without_expired(now),
+                News::More(batch, _) => known.with(batch, now),
+                News::All(batch) => RevocationList::full(batch, now),
+            });
+            self.list = sort.await.map_err(|error| failure("invalid", error.to_string()))?;
+            self.data = None;
+        }
+        let data = self.data.get_or_insert_with(|| Arc::new(self.list.clone().into()));
+        self.context.live.publish_revocations(self.source.id, Arc::clone(data), confirmed, self.max_staleness);
+        for millis in added {
+            let after = clock::now().as_millis().saturating_sub_unsigned(millis);
+            // Ids of streams are times unless somebody chooses others.
+            if let Some(after) = u64::try_from(after).ok().map(Duration::from_millis).filter(|after| *after < FULL_EVERY) {
+                self.context.metrics.revocation_arrived(&self.source.issuer, after);
+            }
+        }
+        let (issuer, entries) = (&self.source.issuer, self.list.len());
+        if entries == 0 && before > 0 {
+            tracing::warn!(%issuer, redis = %self.redis.address, before, "Redis holds no revocations any more");
+        } else if entries != before {
+            tracing::debug!(%issuer, entries, "the revocations in Redis changed");
+        }
+        Ok(())
+    }
+}
+
+fn failure(label: &'static str, message: String) -> Failure {
+    Failure { label, message, retry_after: None }
+}
+
+/// More than is read.
+fn too_large(entries: u64) -> Failure {
+    failure("too_large", format!("Redis has {entries} entries, and at most {MAX_ENTRIES} are read"))
+}
+
+fn invalid(key: &str, message: &str) -> Failure {
+    failure("invalid", format!("the key '{key}' cannot be read: {message}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_long_redis_was_away_its_return_is_noticed_within_five_seconds() {
+        assert!(backoff(1000, FIRST_RETRY, LAST_RETRY, None) < Duration::from_secs(5));
+    }
+}

@@ -1,0 +1,149 @@
+//! The connection to a Redis, with a deadline on everything.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo, ProtocolVersion, PushInfo,
+    RedisConnectionInfo, RedisError, TlsCertificates, cmd,
+};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::{failure, replication};
+use crate::config::{RedisAddress, RedisData, RedisSource};
+use crate::pip::refresh::Failure;
+
+/// How long a connection may take to be there, signing in included.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// What Redis said without being asked.
+#[derive(Debug, Default)]
+struct Pushed {
+    changed: AtomicBool,
+    wake: Notify,
+}
+
+/// A connection on which one question is asked at a time.
+pub(super) struct Connection {
+    inner: MultiplexedConnection,
+    pushed: Arc<Pushed>,
+    /// Redis says when a key changes that was read.
+    tracks: bool,
+}
+
+impl Connection {
+    /// Connects and signs in.
+    pub(super) async fn open(settings: &RedisSource) -> Result<Self, Failure> {
+        let client = client(settings).await?;
+        let pushed = Arc::new(Pushed::default());
+        let heard = Arc::clone(&pushed);
+        // Whatever it is (a key that changed, all of them, the end of the connection): look at everything again.
+        let on_push = move |_: PushInfo| {
+            heard.changed.store(true, Ordering::Release);
+            heard.wake.notify_one();
+            Ok::<(), Infallible>(())
+        };
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(ANSWER)).set_push_sender(on_push);
+        let opened = timeout(CONNECT, client.get_multiplexed_async_connection_with_config(&config)).await;
+        let opened = opened.map_err(|_| failure("timeout", "the connection took too long".into()))?;
+        let mut connection = Self { inner: opened.map_err(|error| described(&error))?, pushed, tracks: false };
+        match connection.ask::<()>(cmd("CLIENT").arg("TRACKING").arg("ON")).await {
+            Ok(()) => connection.tracks = true,
+            // The connection itself is fine: whoever may not be told of changes looks for them.
+            Err(failure) if matches!(failure.label, "denied" | "server") => {
+                tracing::info!(redis = %settings.address, why = %failure.message, "this Redis does not tell of changes, so it is asked every 'refresh'");
+            }
+            Err(failure) => return Err(failure),
+        }
+        Ok(connection)
+    }
+
+    /// Asks for something.
+    pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
+        command.query_async(&mut self.inner.clone()).await.map_err(|error| described(&error))
+    }
+
+    /// By how much what Redis holds may be behind.
+    pub(super) async fn lag(&self) -> Result<Duration, Failure> {
+        let info: String = self.ask(cmd("INFO").arg("replication")).await?;
+        replication::lag(&info).map_err(|message| failure("replica", message))
+    }
+
+    /// Whether a key changed since this was last asked. For sets, it may have if Redis does not tell of changes; a stream says by
+    /// itself whether it changed.
+    pub(super) fn take_changed_or_unknown(&self, data: &RedisData) -> bool {
+        let changed = self.pushed.changed.swap(false, Ordering::AcqRel);
+        match data {
+            RedisData::Sets { .. } => changed || !self.tracks,
+            RedisData::Stream(_) => false,
+        }
+    }
+
+    /// Waits until Redis says that something changed, at most this long.
+    pub(super) async fn changed_within(&self, most: Duration) {
+        if !self.pushed.changed.load(Ordering::Acquire) {
+            // Either way, Redis is asked next.
+            let _ = timeout(most, self.pushed.wake.notified()).await;
+        }
+    }
+}
+
+async fn client(settings: &RedisSource) -> Result<Client, Failure> {
+    let mut redis = RedisConnectionInfo::default()
+        .set_protocol(ProtocolVersion::RESP3)
+        .set_db(i64::from(settings.database))
+        .set_lib_name("portcullis", env!("CARGO_PKG_VERSION"));
+    if let Some(file) = &settings.password_file {
+        let text = tokio::fs::read_to_string(file).await;
+        let text = text.map_err(|error| failure("password_file", format!("{}: {error}", file.display())))?;
+        let password = text.trim_end_matches(['\r', '\n']);
+        if password.is_empty() {
+            return Err(failure("password_file", format!("{}: there is no password in it", file.display())));
+        }
+        redis = redis.set_password(password);
+        if let Some(username) = &settings.username {
+            redis = redis.set_username(username);
+        }
+    }
+    let (address, tls) = match &settings.address {
+        RedisAddress::Unix(path) => (ConnectionAddr::Unix(path.clone()), false),
+        RedisAddress::Tcp { host, port, tls: false } => (ConnectionAddr::Tcp(host.to_string(), *port), false),
+        RedisAddress::Tcp { host, port, tls: true } => {
+            (ConnectionAddr::TcpTls { host: host.to_string(), port: *port, insecure: false, tls_params: None }, true)
+        }
+    };
+    let info = address.into_connection_info().map(|info| info.set_redis_settings(redis));
+    let client = info.and_then(|info| {
+        if tls { Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: None }) } else { Client::open(info) }
+    });
+    client.map_err(|error| described(&error))
+}
+
+/// An error in our words.
+fn described(error: &RedisError) -> Failure {
+    let (label, message) = match (error.code(), error.kind()) {
+        (Some("NOAUTH" | "WRONGPASS"), _) | (_, ErrorKind::AuthenticationFailed) => {
+            ("auth", "Redis asks for another user or password than 'username' and 'password_file' give".to_string())
+        }
+        (Some("NOPERM"), _) => ("denied", format!("Redis does not let this user ask that: {error}")),
+        (Some("WRONGTYPE"), _) => ("wrong_type", format!("a key is of another type than it was: {error}")),
+        (Some("LOADING"), _) => ("loading", "Redis is still loading its data".to_string()),
+        (Some("MASTERDOWN"), _) => ("replica", "this Redis is a replica that is cut off from its master".to_string()),
+        (Some("MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT"), _) => {
+            ("cluster", format!("the key lies on another node of a cluster, which is not looked for: {error}"))
+        }
+        (_, ErrorKind::RESP3NotSupported) => ("server", "this Redis is older than version 6, which is needed".to_string()),
+        (_, ErrorKind::Parse | ErrorKind::UnexpectedReturnType) => ("invalid", format!("Redis gave an answer of another shape: {error}")),
+        _ if error.is_timeout() => ("timeout", "Redis did not answer in time".to_string()),
+        _ if error.is_io_error() || error.is_connection_dropped() => ("connect", error.to_string()),
+        _ => ("server", error.to_string()),
+    };
+    failure(label, message)
+}

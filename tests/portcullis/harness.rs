@@ -11,6 +11,7 @@ pub mod identity;
 pub mod lab;
 pub mod mesh;
 pub mod metrics;
+pub mod oracle;
 pub mod ports;
 pub mod process;
 pub mod sidecar;

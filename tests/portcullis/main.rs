@@ -15,6 +15,7 @@ mod demo;
 mod documents;
 mod envoy;
 mod examples;
+mod faults;
 mod harness;
 mod sidecar;
 mod support;

@@ -16,4 +16,4 @@ mod reload;
 mod stale;
 
 /// A path that viewers may read and editors may write.
-const POST: &str = "/blog/tenants/acme/posts/1";
+pub const POST: &str = "/blog/tenants/acme/posts/1";

@@ -118,47 +118,58 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Reads an answer. One that Envoy could misunderstand fails the test: an `OkHttpResponse` must come with code 0, a
-    /// `DeniedHttpResponse` with another code and a status that is an error, unless it is an answer of the sidecar's own.
+    /// Reads an answer. One that Envoy could misunderstand fails the test: see [`Verdict::read`].
     pub fn of(response: &CheckResponse) -> Self {
-        let code = response.status.as_ref().expect("a status: Envoy takes a missing one for a pass").code;
-        let fields = &response.dynamic_metadata.as_ref().expect("dynamic metadata").fields;
+        Self::read(response).unwrap_or_else(|fault| panic!("{fault}"))
+    }
+
+    /// Reads an answer, and refuses one that Envoy could misunderstand: an `OkHttpResponse` must come with code 0, a
+    /// `DeniedHttpResponse` with another code and a status that is an error, unless it is an answer of the sidecar's own.
+    pub fn read(response: &CheckResponse) -> Result<Self, String> {
+        let code = response.status.as_ref().ok_or("no status: Envoy takes a missing one for a pass")?.code;
+        let fields = &response.dynamic_metadata.as_ref().ok_or("no dynamic metadata")?.fields;
         let text = |name: &str| match fields.get(name).and_then(|value| value.kind.as_ref()) {
-            Some(Kind::StringValue(text)) => Some(text.clone()),
-            None => None,
-            other => panic!("{name} is {other:?}"),
+            Some(Kind::StringValue(text)) => Ok(Some(text.clone())),
+            None => Ok(None),
+            other => Err(format!("{name} is {other:?}")),
         };
-        assert!(text("decision_id").is_some_and(|id| !id.is_empty()), "no decision id");
-        let (passes, status, headers, mut removed, body) = match response.http_response.as_ref().expect("an HTTP response") {
+        let required = |name: &str| text(name)?.filter(|text| !text.is_empty()).ok_or(format!("no {name} in the dynamic metadata"));
+        required("decision_id")?;
+        let (passes, status, headers, mut removed, body) = match response.http_response.as_ref().ok_or("no HTTP response")? {
             HttpResponse::OkResponse(ok) => {
-                assert_eq!(code, 0, "a pass with an error code");
+                if code != 0 {
+                    return Err(format!("a pass with the error code {code}"));
+                }
                 (true, None, &ok.headers, ok.headers_to_remove.clone(), String::new())
             }
             HttpResponse::DeniedResponse(denied) => {
-                assert_ne!(code, 0, "Envoy takes a refusal with code 0 for a pass");
-                let status = denied.status.as_ref().expect("a status").code;
-                let answered = text("reason").as_deref() == Some("answered");
-                assert!(if answered { status == 200 } else { (400..600).contains(&status) }, "a refusal with status {status}");
+                if code == 0 {
+                    return Err("Envoy takes a refusal with code 0 for a pass".into());
+                }
+                let status = denied.status.as_ref().ok_or("a refusal without a status")?.code;
+                let answered = text("reason")?.as_deref() == Some("answered");
+                if !(if answered { status == 200 } else { (400..600).contains(&status) }) {
+                    return Err(format!("a refusal with status {status}"));
+                }
                 (false, Some(status), &denied.headers, Vec::new(), denied.body.clone())
             }
-            HttpResponse::ErrorResponse(_) => panic!("an error response leaves the choice to failure_mode_allow"),
+            HttpResponse::ErrorResponse(_) => return Err("an error response leaves the choice to failure_mode_allow".into()),
         };
         let pair = |header: &HeaderValue| (header.key.clone(), header.value.clone());
         let mut headers: Vec<_> = headers.iter().filter_map(|option| option.header.as_ref()).map(pair).collect();
         headers.sort();
         removed.sort();
-        let required = |name: &str| text(name).unwrap_or_else(|| panic!("no {name} in the dynamic metadata"));
-        Self {
+        Ok(Self {
             passes,
             status,
             headers,
             removed,
             body,
-            decision: required("decision"),
-            reason: required("reason"),
-            route: text("route"),
-            revision: required("revision"),
-        }
+            decision: required("decision")?,
+            reason: required("reason")?,
+            route: text("route")?,
+            revision: required("revision")?,
+        })
     }
 
     /// The header's value.

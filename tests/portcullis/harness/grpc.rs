@@ -1,5 +1,6 @@
 //! A gRPC client that can also send what no generated client would.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -55,21 +56,33 @@ impl Client {
 
     /// Posts a body to a method and reads everything that comes back.
     pub async fn post(&self, path: &str, body: Bytes) -> Result<RawAnswer, hyper::Error> {
+        let exchange = self.exchange(path, body);
+        timeout(TIMEOUT, exchange).await.unwrap_or_else(|_| panic!("{path} did not answer within {TIMEOUT:?}"))
+    }
+
+    /// The same where it may be that nothing comes back.
+    pub async fn try_post(&self, path: &str, body: Bytes, within: Duration) -> Result<RawAnswer, Box<dyn Error + Send + Sync>> {
+        timeout(within, self.exchange(path, body)).await.map_err(|_| format!("no answer within {within:?}"))?.map_err(Into::into)
+    }
+
+    /// Whether the connection has ended.
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    async fn exchange(&self, path: &str, body: Bytes) -> Result<RawAnswer, hyper::Error> {
         let request = hyper::Request::post(format!("http://authz{path}"))
             .header("content-type", "application/grpc")
             .header("te", "trailers")
             .body(Full::new(body))
             .expect("a request");
         let mut sender = self.sender.clone();
-        let exchange = async {
-            sender.ready().await?;
-            let (head, body) = sender.send_request(request).await?.into_parts();
-            let body = body.collect().await?;
-            let status = body.trailers().and_then(|trailers| trailers.get("grpc-status")).or_else(|| head.headers.get("grpc-status"));
-            let grpc_status = status.map(|status| String::from_utf8_lossy(status.as_bytes()).into_owned());
-            Ok(RawAnswer { status: head.status.as_u16(), grpc_status, body: body.to_bytes() })
-        };
-        timeout(TIMEOUT, exchange).await.unwrap_or_else(|_| panic!("{path} did not answer within {TIMEOUT:?}"))
+        sender.ready().await?;
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        let body = body.collect().await?;
+        let status = body.trailers().and_then(|trailers| trailers.get("grpc-status")).or_else(|| head.headers.get("grpc-status"));
+        let grpc_status = status.map(|status| String::from_utf8_lossy(status.as_bytes()).into_owned());
+        Ok(RawAnswer { status: head.status.as_u16(), grpc_status, body: body.to_bytes() })
     }
 
     /// One check whose message is these bytes, whatever they are. The answer must be a well-formed one.

@@ -1,0 +1,3 @@
+//! The faults that a sidecar has to live with, under a steady load of checks whose right answers are known.
+
+mod oracle;

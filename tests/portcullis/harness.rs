@@ -6,6 +6,7 @@
 pub mod check;
 pub mod envoy;
 pub mod grpc;
+pub mod hostile;
 pub mod http;
 pub mod identity;
 pub mod lab;

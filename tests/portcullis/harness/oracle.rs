@@ -134,6 +134,11 @@ impl Oracle {
         wait::until(&format!("the new answer to {name}"), PATIENCE, async || probe.changed_after()).await
     }
 
+    /// How long an announced change took; nothing if it has not been seen yet.
+    pub fn has_changed(&self, name: &str) -> Option<Duration> {
+        self.probe(name).changed_after()
+    }
+
     /// From now on each of these answers is right, whatever came before.
     pub fn any_of(&self, name: &str, right: impl IntoIterator<Item = Says>) {
         self.probe(name).any_of(right.into_iter().collect());

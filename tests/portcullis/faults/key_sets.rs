@@ -1,0 +1,84 @@
+//! Sources of keys that fail.
+
+use std::time::{Duration, Instant};
+
+use super::ward::{self, FAULTS, Patient, TROUBLES, Ward, ask, megabytes};
+use crate::harness::hostile::{Behaviour, Document, Hostile};
+use crate::harness::oracle::Says;
+
+const UNAVAILABLE: Says = Says::Refuses(503, "keys_unavailable");
+const MAX_STALE: Duration = Duration::from_secs(8);
+/// For a busy machine.
+const SLACK: Duration = Duration::from_secs(5);
+/// How long the return of an identity service may go unnoticed.
+const NOTICED: Duration = Duration::from_secs(5);
+/// When a fetch that gets no answer is given up.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// How much the memory of the sidecar may grow with all faults at once: what one key set may have, 1 MiB, for each of them.
+const GROWTH: u64 = (FAULTS.len() as u64) << 20;
+
+fn jwks(url: &str) -> String {
+    format!("{{ url: \"{url}\", refresh: 1s, max_stale: {}s, cooldown: 500ms }}", MAX_STALE.as_secs())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_fails_in_any_way_harms_no_decision_within_its_bound_closes_its_issuer_then_and_nobody_elses() {
+    let began = Instant::now();
+    let (hostile, dying) = (Hostile::start().await, Hostile::start().await);
+    let faults = FAULTS.iter().map(|(name, ..)| *name);
+    let troubles = TROUBLES.iter().map(|(name, _)| *name);
+    let path = |name: &str| format!("/{name}");
+    let mut patients: Vec<Patient> = faults
+        .clone()
+        .chain(troubles)
+        .map(|name| Patient::with_keys(name, &jwks(&hostile.serve(&path(name), Document::keys(&["rsa-a"])))))
+        .collect();
+    patients.push(Patient::with_keys("dead", &jwks(&dying.serve("/dead", Document::keys(&["rsa-a"])))));
+    let probes: Vec<_> = patients.iter().map(|patient| ask(&*patient.name, &patient.name, "usual", Says::Passes)).collect();
+    let ward = Ward::open(&patients, probes).await;
+    let (oracle, before) = (&ward.oracle, ward.sidecar.process.resident_bytes());
+
+    // Within the bound nobody notices.
+    for (name, behaviour) in FAULTS.iter().map(|(name, behaviour, _)| (name, behaviour)).chain(TROUBLES.iter().map(|(n, b)| (n, b))) {
+        hostile.behave(&path(name), *behaviour);
+    }
+    dying.refuse();
+    let wanted: Vec<(String, u64)> = FAULTS.iter().map(|(name, _, again)| (path(name), if *again { 2 } else { 1 })).collect();
+    let mut memory = ward.asked(&hostile, &wanted).await;
+    oracle.rounds(2).await;
+    oracle.report().assert_none_wrong();
+    for name in faults.clone().filter(|name| !["hung", "trickling"].contains(name)).chain(["dead"]) {
+        assert!(ward.failures(name, "keys").await >= 1.0, "nobody was told that {name} fails");
+    }
+
+    // After it the issuer is closed, and only that.
+    let broken: Vec<&str> = faults.clone().chain(["dead"]).collect();
+    oracle.change_all(&broken, &UNAVAILABLE, MAX_STALE + SLACK);
+    let (_, most) = ward.changed(&broken).await;
+    memory = memory.max(most);
+    oracle.rounds(2).await;
+
+    // And open again as soon as it is back.
+    oracle.change_all(&broken, &Says::Passes, DEADLINE + NOTICED);
+    for name in &broken {
+        if *name == "dead" { dying.listen().await } else { hostile.behave(&path(name), Behaviour::Good) }
+    }
+    let (returned, most) = ward.changed(&broken).await;
+    memory = memory.max(most);
+    let Ward { oracle, .. } = ward;
+    let report = oracle.stop().await;
+    report.assert_none_wrong();
+    for (name, after) in returned {
+        let bound = if ["hung", "trickling"].contains(&name) { DEADLINE } else { NOTICED };
+        assert!(after < bound, "{name} was back, and it took {after:?} to notice");
+    }
+    let paths: Vec<String> = faults.chain(TROUBLES.iter().map(|(name, _)| *name)).map(path).collect();
+    ward::assert_asked_decently(&hostile, &paths, began);
+    for path in ["/endless", "/large", "/gzip-bomb"] {
+        // What lies in the buffers of two sockets comes on top of the one that is read.
+        let per_request = hostile.sent(path) / hostile.requests(path);
+        assert!(per_request < 16 << 20, "{per_request} bytes were taken from {path} each time");
+    }
+    eprintln!("memory: {:.1} MB before, at most {:.1} MB; {report}", megabytes(before), megabytes(memory));
+    assert!(memory < before + GROWTH, "from {before} bytes to {memory}");
+}

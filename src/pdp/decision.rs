@@ -157,6 +157,10 @@ reasons! {
     RevocationsStale = "revocations_stale", Indeterminate, Unavailable;
     /// The token, its session, subject, tenant, client or key was revoked.
     TokenRevoked = "token_revoked", Deny, InvalidToken;
+    /// The token names a status list that is none of its issuer's.
+    StatusListUnknown = "status_list_unknown", Deny, InvalidToken;
+    /// The token's index is beyond the end of its status list, which says nothing of it.
+    StatusIndexUnknown = "status_index_unknown", Deny, InvalidToken;
     /// One of the token's roles asks for a younger one.
     TokenTooOld = "token_too_old", Deny, InvalidToken;
     /// Somebody acts on behalf of somebody else who may not, for whom nobody may, or on a route that does not let them.

@@ -34,6 +34,16 @@ impl Json {
         if let Self::Object(object) = self { Some(object) } else { None }
     }
 
+    /// The whole number that it is, if it is one from 0 up to 2^53 - 1: beyond that, two numbers of a text may become one.
+    #[must_use]
+    pub fn as_integer(&self) -> Option<u64> {
+        match self {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be whole and within the range")]
+            Self::Number(number) if number.fract() == 0.0 && (0.0..=9_007_199_254_740_991.0).contains(number) => Some(*number as u64),
+            _ => None,
+        }
+    }
+
     /// The text that it is, if it is a string.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {

@@ -11,6 +11,7 @@ use super::token::verify::VerifiedToken;
 
 pub mod fingerprint;
 mod recent;
+pub mod status_list;
 pub mod table;
 
 use fingerprint::{Fingerprint, Kinds};

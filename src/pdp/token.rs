@@ -9,6 +9,7 @@ pub mod claims;
 pub mod jws;
 pub mod key;
 pub mod profile;
+pub mod status;
 pub mod verify;
 
 /// How deep the JSON of tokens and key sets may be nested.

@@ -70,6 +70,7 @@ pub(super) fn compile(
             syntax,
             keys,
             revocations: revocations.into(),
+            status_lists: Vec::new(),
             acting: schema.acting,
             fingerprint: PolicyFingerprint(0),
             tenant_roles: TenantRolePolicy::default(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::jws::JoseHeader;
 use super::profile::{AcceptedTypes, ClaimNames, ClaimPath, IssuerPolicy};
+use super::status::{self, STATUS_LIST_TYPE, StatusReference};
 use crate::pdp::attribute::{Attributes, is_safe_value};
 use crate::pdp::decision::Reason;
 use crate::pdp::json::{Json, Object};
@@ -75,6 +76,8 @@ pub struct Claims {
     pub odd_permissions: usize,
     /// The services that are enabled.
     pub services: Vec<Box<str>>,
+    /// `status`: where it stands whether the token is still good, if its issuer has status lists.
+    pub status: Option<StatusReference>,
 }
 
 impl Claims {
@@ -119,6 +122,7 @@ impl Claims {
             permissions_text: Box::default(),
             odd_permissions: 0,
             services: services(find(names.services.as_ref(), payload))?,
+            status: status(payload, policy)?,
         }
         .with_permissions(find(names.permissions.as_ref(), payload), policy)?
         .with_tenant_roles(find(names.tenant_roles.as_ref(), payload), policy)?;
@@ -176,7 +180,8 @@ impl Claims {
             || (required.token_id && self.token_id.is_none())
             || (required.session && self.session.is_none())
             || (required.client_id && self.client_id.is_none())
-            || (required.tenant && self.tenant.is_none());
+            || (required.tenant && self.tenant.is_none())
+            || (required.status && self.status.is_none());
         if missing { Err(Reason::ClaimsInvalid) } else { Ok(()) }
     }
 
@@ -225,8 +230,12 @@ impl Claims {
     }
 }
 
-/// Kinds of token exclude each other (RFC 8725 section 3.11).
+/// Kinds of token exclude each other (RFC 8725 section 3.11). A status list is signed by the keys that sign access tokens, so
+/// nothing that looks like one passes, whichever types are listed.
 fn check_type(header: &JoseHeader, payload: &Object, policy: &IssuerPolicy) -> Result<(), Reason> {
+    if header.typ.as_deref() == Some(STATUS_LIST_TYPE) || payload.get("status_list").is_some() {
+        return Err(Reason::TypeNotAllowed);
+    }
     let fits = match (&policy.types, header.typ.as_deref()) {
         (AcceptedTypes::Listed(listed), Some(typ)) => listed.iter().any(|accepted| **accepted == *typ),
         (AcceptedTypes::Listed(_), None) => false,
@@ -237,10 +246,9 @@ fn check_type(header: &JoseHeader, payload: &Object, policy: &IssuerPolicy) -> R
     if fits { Ok(()) } else { Err(Reason::TypeNotAllowed) }
 }
 
-/// Claims that ID tokens (OpenID Connect Core section 2, 3.3.2.11), logout tokens and status lists have and access tokens
-/// do not.
+/// Claims that ID tokens (OpenID Connect Core section 2, 3.3.2.11) and logout tokens have and access tokens do not.
 fn looks_like_another_kind(payload: &Object) -> bool {
-    ["nonce", "at_hash", "c_hash", "s_hash", "events", "status_list"].iter().any(|name| payload.get(name).is_some())
+    ["nonce", "at_hash", "c_hash", "s_hash", "events"].iter().any(|name| payload.get(name).is_some())
         || payload.get("token_use").is_some_and(|token_use| *token_use != Json::String("access".into()))
         || payload.get("typ").is_some_and(|typ| {
             // Keycloak names the kind in the payload: `Bearer` for access tokens, these for others.
@@ -380,6 +388,11 @@ fn realm(claim: Option<&Json>) -> Result<Option<Realm>, Reason> {
     }
 }
 
+/// Where a token says whether it is still good is only looked at if somebody knows that list.
+fn status(payload: &Object, policy: &IssuerPolicy) -> Result<Option<StatusReference>, Reason> {
+    if policy.status_lists.is_empty() { Ok(None) } else { status::reference(payload.get("status"), &policy.status_lists) }
+}
+
 /// `{ "blog": { "enabled": true } }`: the names of the services that are enabled.
 fn services(claim: Option<&Json>) -> Result<Vec<Box<str>>, Reason> {
     let services = match claim {
@@ -400,7 +413,10 @@ fn services(claim: Option<&Json>) -> Result<Vec<Box<str>>, Reason> {
 }
 
 /// RFC 7519 section 2: a number of seconds, possibly with a fraction.
-fn numeric_date(claim: Option<&Json>) -> Result<Option<UnixTime>, Reason> {
+///
+/// # Errors
+/// [`Reason::ClaimsInvalid`] for anything else that is there.
+pub(in crate::pdp) fn numeric_date(claim: Option<&Json>) -> Result<Option<UnixTime>, Reason> {
     match claim {
         None => Ok(None),
         #[allow(clippy::cast_possible_truncation, reason = "checked to be within the range of dates")]

@@ -29,6 +29,27 @@ impl fmt::Debug for Thumbprint {
     }
 }
 
+/// Which key of a set made a signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signer {
+    key_id: Option<Box<str>>,
+    thumbprint: Thumbprint,
+}
+
+impl Signer {
+    /// `kid`, if the key has one.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
+        self.key_id.as_deref()
+    }
+
+    /// Whether this very key is in the set, under the same id.
+    #[must_use]
+    pub fn is_in(&self, keys: &KeySet) -> bool {
+        keys.still_has(self.key_id.as_deref(), self.thumbprint)
+    }
+}
+
 /// A public key that signatures are verified with.
 #[derive(Clone)]
 pub struct VerificationKey {
@@ -55,6 +76,12 @@ impl VerificationKey {
     #[must_use]
     pub fn thumbprint(&self) -> Thumbprint {
         self.thumbprint
+    }
+
+    /// The key as what signed something.
+    #[must_use]
+    pub fn signer(&self) -> Signer {
+        Signer { key_id: self.key_id.clone(), thumbprint: self.thumbprint }
     }
 
     /// Whether key and configuration both allow the algorithm.

@@ -37,6 +37,15 @@ pub struct RevocationRule {
     pub when_stale: WhenStale,
 }
 
+/// A status list that an issuer's tokens may refer to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusListName {
+    /// What tokens call it, compared exactly.
+    pub uri: Box<str>,
+    /// Where it comes from.
+    pub source: SourceId,
+}
+
 /// Whether a token has to name its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyIdPolicy {
@@ -131,6 +140,8 @@ pub struct RequiredClaims {
     pub client_id: bool,
     /// The tenant claim.
     pub tenant: bool,
+    /// `status`, with a place in a status list.
+    pub status: bool,
 }
 
 /// One issuer, and what is asked of its tokens.
@@ -168,6 +179,8 @@ pub struct IssuerPolicy {
     pub keys: SourceId,
     /// What its tokens can be revoked by.
     pub revocations: Box<[RevocationRule]>,
+    /// Its status lists, each of which is one of those too. Without any, the claim `status` is not looked at.
+    pub status_lists: Vec<StatusListName>,
     /// Whether tokens with actors are accepted.
     pub acting: ActingPolicy,
     /// All of the above in short.

@@ -73,6 +73,7 @@ fn policy() -> IssuerPolicy {
         syntax: Arc::new(PermissionSyntax::parse("service:resource.action").unwrap()),
         keys: SourceId(1),
         revocations: Box::default(),
+        status_lists: Vec::new(),
         acting: ActingPolicy::Role,
         tenant_roles: TenantRolePolicy::default(),
         fingerprint: PolicyFingerprint(1),

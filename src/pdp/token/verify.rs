@@ -3,7 +3,7 @@
 use super::algorithm::Algorithm;
 use super::claims::Claims;
 use super::jws::CompactJws;
-use super::key::{KeySet, NoKey, Thumbprint};
+use super::key::{KeySet, NoKey, Signer, VerificationKey};
 use super::profile::{IssuerPolicy, KeyIdPolicy, PolicyFingerprint};
 use crate::pdp::decision::Reason;
 use crate::pdp::json::Json;
@@ -16,8 +16,7 @@ use crate::pdp::time::UnixTime;
 #[derive(Debug, Clone)]
 pub struct VerifiedToken {
     claims: Claims,
-    key_id: Option<Box<str>>,
-    thumbprint: Thumbprint,
+    signer: Signer,
     policy: PolicyFingerprint,
     /// Computed once: a token is verified once and looked for in revocation lists with each request.
     revocable_by: Box<[(RevocationKind, Fingerprint)]>,
@@ -33,7 +32,7 @@ impl VerifiedToken {
     /// `kid` of the key that signed it.
     #[must_use]
     pub fn key_id(&self) -> Option<&str> {
-        self.key_id.as_deref()
+        self.signer.key_id()
     }
 
     /// The policy that it was checked against.
@@ -51,7 +50,7 @@ impl VerifiedToken {
     /// Whether the key that signed it is still one of the issuer's.
     #[must_use]
     pub fn key_is_in(&self, keys: &KeySet) -> bool {
-        keys.still_has(self.key_id.as_deref(), self.thumbprint)
+        self.signer.is_in(keys)
     }
 
     /// Whether the token is in date (RFC 7519 sections 4.1.4 to 4.1.6).
@@ -84,24 +83,10 @@ pub fn claimed_issuer<'a>(jws: &'a CompactJws<'_>) -> Option<&'a str> {
 /// # Errors
 /// The reason for which the token is refused.
 pub fn verify(jws: &CompactJws<'_>, policy: &IssuerPolicy, keys: &KeySet) -> Result<VerifiedToken, Reason> {
-    let algorithm = Algorithm::parse(&jws.header.algorithm)
-        .filter(|algorithm| policy.algorithms.contains(algorithm))
-        .ok_or(Reason::AlgorithmNotAllowed)?;
-    let key_id = jws.header.key_id.as_deref();
-    if key_id.is_none() && policy.key_id == KeyIdPolicy::Required {
-        return Err(Reason::KeyIdMissing);
-    }
-    let key = keys.select(key_id, algorithm).map_err(|cause| match cause {
-        NoKey::Unknown => Reason::KeyUnknown,
-        NoKey::AlgorithmNotAllowed => Reason::AlgorithmNotAllowed,
-    })?;
-    if !key.verifies(jws.signing_input.as_bytes(), jws.signature, algorithm) {
-        return Err(Reason::SignatureInvalid);
-    }
+    let key = signing_key(jws, &policy.algorithms, policy.key_id, keys)?;
     let claims = Claims::check(&jws.header, &jws.payload, policy)?;
-    let key_id: Option<Box<str>> = key.key_id().map(Box::from);
-    let revocable_by = revocable_by(&claims, key_id.as_deref());
-    Ok(VerifiedToken { claims, key_id, thumbprint: key.thumbprint(), policy: policy.fingerprint, revocable_by })
+    let revocable_by = revocable_by(&claims, key.key_id());
+    Ok(VerifiedToken { claims, signer: key.signer(), policy: policy.fingerprint, revocable_by })
 }
 
 /// Whoever acts for the subject can be revoked like the subject.
@@ -116,4 +101,27 @@ fn revocable_by(claims: &Claims, key_id: Option<&str>) -> Box<[(RevocationKind, 
         (RevocationKind::Key, key_id),
     ];
     ids.into_iter().filter_map(|(kind, id)| Some((kind, Fingerprint::of(kind, id?)))).collect()
+}
+
+/// The key of a set that made a signature, with one of these algorithms.
+///
+/// # Errors
+/// When none did: [`Reason::AlgorithmNotAllowed`], [`Reason::KeyIdMissing`], [`Reason::KeyUnknown`] or [`Reason::SignatureInvalid`].
+pub fn signing_key<'k>(
+    jws: &CompactJws<'_>,
+    algorithms: &[Algorithm],
+    key_id_policy: KeyIdPolicy,
+    keys: &'k KeySet,
+) -> Result<&'k VerificationKey, Reason> {
+    let algorithm =
+        Algorithm::parse(&jws.header.algorithm).filter(|algorithm| algorithms.contains(algorithm)).ok_or(Reason::AlgorithmNotAllowed)?;
+    let key_id = jws.header.key_id.as_deref();
+    if key_id.is_none() && key_id_policy == KeyIdPolicy::Required {
+        return Err(Reason::KeyIdMissing);
+    }
+    let key = keys.select(key_id, algorithm).map_err(|cause| match cause {
+        NoKey::Unknown => Reason::KeyUnknown,
+        NoKey::AlgorithmNotAllowed => Reason::AlgorithmNotAllowed,
+    })?;
+    if key.verifies(jws.signing_input.as_bytes(), jws.signature, algorithm) { Ok(key) } else { Err(Reason::SignatureInvalid) }
 }

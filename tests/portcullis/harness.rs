@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod oracle;
 pub mod ports;
 pub mod process;
+pub mod redis;
 pub mod sidecar;
 pub mod stub;
 pub mod token;

@@ -12,7 +12,9 @@ mod health;
 mod keys;
 mod listeners;
 mod metrics;
+mod redis;
 mod reload;
+mod revocation_file;
 mod stale;
 
 /// A path that viewers may read and editors may write.

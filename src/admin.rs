@@ -72,7 +72,8 @@ fn reasons(admin: &Admin) -> Vec<String> {
                 format!("the revocations of issuer '{issuer}' ({source}) were not fetched yet or are past 'max_staleness'")
             }
             NotReady::Configuration => {
-                "what is on the disk could not be loaded for longer than 'configuration.max_stale'; the last good policy goes on deciding".into()
+                "what is on the disk could not be loaded for longer than 'configuration.max_stale'; the last good policy goes on deciding"
+                    .into()
             }
         })
         .collect();

@@ -127,8 +127,7 @@ impl AuthorizationServer {
                 decision.reason = Reason::AuditUnavailable;
             }
             record::log(&id, &decision, request, &version);
-            let response =
-                check_response::encode(&id, &decision, request.map(|request| &request.headers), &version, signed.as_deref());
+            let response = check_response::encode(&id, &decision, request.map(|request| &request.headers), &version, signed.as_deref());
             Ok((decision, response, receipt))
         }));
         let (decision, response, receipt) = outcome.unwrap_or_else(|_| {

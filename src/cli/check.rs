@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::config::{Configuration, JwksLocation, Problem, Problems, Source, SourceFeed};
+use crate::config::{Configuration, JwksLocation, Problem, Problems, RevocationOrigin, Source, SourceFeed};
 use crate::pdp::token::key::KeySet;
 use crate::pip::config_file;
 use crate::server::{policy_tests, source_files};
@@ -77,7 +77,7 @@ fn load(path: &Path) -> Result<(Configuration, usize), Problems> {
     for source in &configuration.sources {
         problems.extend(key_file_problem(source));
     }
-    configuration.notices.extend(configuration.sources.iter().filter_map(|source| token_file_notice(source)));
+    configuration.notices.extend(configuration.sources.iter().filter_map(|source| file_notice(source)));
     if problems.is_empty() { Ok((configuration, cases)) } else { Err(problems) }
 }
 
@@ -96,16 +96,29 @@ fn key_file_problem(source: &Source) -> Option<Problem> {
     Some(Problem { location: None, key: format!("issuers.{}.jwks.file", source.issuer), message: format!("{}: {message}", path.display()) })
 }
 
-/// A file with a token need not be where a configuration is checked; where it is used, it has to be.
-fn token_file_notice(source: &Source) -> Option<Problem> {
-    let (path, key) = match &source.feed {
-        SourceFeed::Directory(directory) => (directory.token_file.as_ref()?, "directory.token_file".to_string()),
-        SourceFeed::TenantRoles(feed) => (feed.source.token_file.as_ref()?, format!("issuers.{}.tenant_roles.token_file", source.issuer)),
-        SourceFeed::Keys(_) | SourceFeed::Revocations(_) => return None,
+/// A file with a token, a password or revocations need not be where a configuration is checked; where it is used, it has to be.
+fn file_notice(source: &Source) -> Option<Problem> {
+    let (path, key, what) = match &source.feed {
+        SourceFeed::Directory(directory) => (directory.token_file.as_ref()?, "directory.token_file".to_string(), "token"),
+        SourceFeed::TenantRoles(feed) => {
+            (feed.source.token_file.as_ref()?, format!("issuers.{}.tenant_roles.token_file", source.issuer), "token")
+        }
+        SourceFeed::Revocations(revocations) => {
+            let key = |name| format!("issuers.{}.revocations.{name}", source.issuer);
+            match &revocations.origin {
+                RevocationOrigin::Feed(feed) => (feed.token_file.as_ref()?, key("token_file"), "token"),
+                RevocationOrigin::Redis(redis) => (redis.password_file.as_ref()?, key("password_file"), "password"),
+                RevocationOrigin::File(path) => {
+                    let message = format!("{}: {}", path.display(), crate::pip::revocation::file::check(path).err()?);
+                    return Some(Problem { location: None, key: key("file"), message });
+                }
+            }
+        }
+        SourceFeed::Keys(_) => return None,
     };
     let message = match std::fs::read_to_string(path) {
         Err(error) => error.to_string(),
-        Ok(text) if text.trim().is_empty() => "there is no token in it".to_string(),
+        Ok(text) if text.trim().is_empty() => format!("there is no {what} in it"),
         Ok(_) => return None,
     };
     Some(Problem { location: None, key, message: format!("{}: {message}", path.display()) })

@@ -155,7 +155,8 @@ pub(super) fn read(files: &[SourceFile], problems: &mut Problems) -> Schema {
 fn read_document(root: &Node<'_>, schema: &mut Schema, problems: &mut Problems) {
     let Some(mut map) = root.map(problems) else { return };
     if let Some(cases) = map.take_unlisted("cases") {
-        let message = "this is a policy test, and every *.yaml of a configuration's folder is configuration; keep tests in a folder of their own";
+        let message =
+            "this is a policy test, and every *.yaml of a configuration's folder is configuration; keep tests in a folder of their own";
         cases.problem(problems, message);
         return;
     }

@@ -65,13 +65,7 @@ pub(super) fn status(reason: Reason) -> Option<u16> {
 }
 
 /// Encodes a decision. `sent` are the headers that the client sent, `signed` is the assertion for the service behind.
-pub(super) fn encode(
-    id: &str,
-    decision: &Decision,
-    sent: Option<&Headers<'_>>,
-    version: &InForce,
-    signed: Option<&str>,
-) -> CheckResponse {
+pub(super) fn encode(id: &str, decision: &Decision, sent: Option<&Headers<'_>>, version: &InForce, signed: Option<&str>) -> CheckResponse {
     let snapshot = &version.snapshot;
     let metadata = Some(dynamic_metadata(id, decision, version));
     if let (Effect::Permit, Some(granted)) = (decision.effect(), &decision.answer) {

@@ -120,7 +120,8 @@ routes: [{ path: /a, name: a, methods: { GET: { access: authenticated } } }]
         run(&source, &source_files(&source), budget).map_err(|problems| problems.to_string())
     }
 
-    const GOOD: &str = "cases:\n  known: { request: GET /a, allow: allowed }\n  nobody: { request: GET /a, token: none, deny: credential_missing }\n";
+    const GOOD: &str =
+        "cases:\n  known: { request: GET /a, allow: allowed }\n  nobody: { request: GET /a, token: none, deny: credential_missing }\n";
 
     #[test]
     fn cases_that_all_pass_are_counted() {
@@ -133,7 +134,10 @@ routes: [{ path: /a, name: a, methods: { GET: { access: authenticated } } }]
         let bad = GOOD.replace("credential_missing", "permission_missing");
         let said = tested(&[GOOD, &bad], BUDGET).unwrap_err();
         let [first, last] = said.lines().collect::<Vec<_>>().try_into().unwrap();
-        assert!(first.starts_with("t1.yaml:3:3: nobody: decision: expected deny permission_missing, got deny credential_missing"), "{said}");
+        assert!(
+            first.starts_with("t1.yaml:3:3: nobody: decision: expected deny permission_missing, got deny credential_missing"),
+            "{said}"
+        );
         assert_eq!(last, "configuration.tests: 1 of 4 policy tests failed");
 
         let many: String = (0..50).map(|n| format!("  c{n}: {{ request: GET /a, deny: permission_missing }}\n")).collect();

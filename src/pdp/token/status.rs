@@ -23,7 +23,8 @@ pub struct StatusReference {
 /// [`Reason::StatusListUnknown`] if the URI is not, character by character, one of the lists'.
 pub(super) fn reference(claim: Option<&Json>, lists: &[StatusListName]) -> Result<Option<StatusReference>, Reason> {
     let Some(claim) = claim else { return Ok(None) };
-    let reference = claim.as_object().and_then(|status| status.get("status_list")).and_then(Json::as_object).ok_or(Reason::ClaimsInvalid)?;
+    let reference =
+        claim.as_object().and_then(|status| status.get("status_list")).and_then(Json::as_object).ok_or(Reason::ClaimsInvalid)?;
     let index = reference.get("idx").and_then(Json::as_integer).ok_or(Reason::ClaimsInvalid)?;
     let uri = reference.get("uri").and_then(Json::as_str).ok_or(Reason::ClaimsInvalid)?;
     let list = lists.iter().find(|list| *list.uri == *uri).ok_or(Reason::StatusListUnknown)?;

@@ -62,6 +62,14 @@ pub async fn refresh(context: &Context, source: &Source, path: &Path, max_stalen
     }
 }
 
+/// Whether a file is a list of revocations.
+///
+/// # Errors
+/// It is none, in words.
+pub fn check(path: &Path) -> Result<(), String> {
+    look(path, None).map(|_| ()).map_err(|failure| failure.message)
+}
+
 /// What was read.
 #[derive(Debug, Clone)]
 struct Known {

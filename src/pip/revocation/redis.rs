@@ -37,8 +37,10 @@ const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LAST_RETRY: Duration = Duration::from_secs(4);
 /// The least time from one read to the next, so that a key that changes all the time is read in handfuls.
 const MIN_STEP: Duration = Duration::from_millis(20);
-/// Everything is read again this often, whatever Redis says of changes.
+/// What does not count its own changes is read again this often, whatever Redis says of them.
 const FULL_EVERY: Duration = Duration::from_secs(300);
+/// A stream's entry that is found to be older than this has an id that is no time.
+const OLDEST_NEWS: Duration = Duration::from_secs(300);
 
 /// Keeps what a Redis says fresh.
 pub async fn refresh(context: &Context, source: &Source, redis: &RedisSource, max_staleness: Duration) -> Infallible {
@@ -71,6 +73,12 @@ enum Seen {
     Stream(stream::State),
 }
 
+impl Seen {
+    fn counts_changes(&self) -> bool {
+        matches!(self, Self::Stream(state) if state.counts_changes())
+    }
+}
+
 /// What a look at Redis brought.
 enum News {
     None,
@@ -91,7 +99,7 @@ impl Follower<'_> {
             let lag = connection.lag().await?;
             let whole = seen.is_none()
                 || connection.take_changed_or_unknown(&self.redis.data)
-                || all_read.elapsed() >= FULL_EVERY
+                || (all_read.elapsed() >= FULL_EVERY && !seen.as_ref().is_some_and(Seen::counts_changes))
                 // The clock was set back to where entries count again that were forgotten.
                 || !self.list.is_complete_at(clock::now());
             let look = self.look(&connection, seen.as_ref(), whole);
@@ -131,7 +139,7 @@ impl Follower<'_> {
                     Some(Seen::Stream(known)) => Some(known),
                     _ => None,
                 };
-                let (state, news) = stream::look(connection, key, known, whole).await?;
+                let (state, news) = stream::look(connection, key, known.filter(|_| !whole), self.list.len()).await?;
                 Ok((Seen::Stream(state), news))
             }
         }
@@ -162,7 +170,7 @@ impl Follower<'_> {
         for millis in added {
             let after = clock::now().as_millis().saturating_sub_unsigned(millis);
             // Ids of streams are times unless somebody chooses others.
-            if let Some(after) = u64::try_from(after).ok().map(Duration::from_millis).filter(|after| *after < FULL_EVERY) {
+            if let Some(after) = u64::try_from(after).ok().map(Duration::from_millis).filter(|after| *after < OLDEST_NEWS) {
                 self.context.metrics.revocation_arrived(&self.source.issuer, after);
             }
         }

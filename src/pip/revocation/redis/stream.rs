@@ -12,6 +12,9 @@ use crate::pip::refresh::Failure;
 /// So many of the new entries' times are kept. They are for a histogram, which more would not make any truer.
 const MAX_TIMES: usize = 10_000;
 
+/// So many entries more than twice those of the stream may be held. A stream that is cut at its beginning leaves some behind.
+const SPARE: u64 = 10_000;
+
 /// The id of an entry: milliseconds since the epoch, and a number.
 type Id = (u64, u64);
 
@@ -40,8 +43,8 @@ enum Step {
 impl State {
     /// What has to be read of a stream that was read when it was in another state.
     ///
-    /// A stream that was cut at its beginning is the same stream: what was read of it stays, until it expires or everything is
-    /// read again.
+    /// A stream that was cut at its beginning is the same stream: what was read of it stays, until it expires, or everything is
+    /// read again because too much of it stayed.
     fn step_from(&self, known: &Self) -> Step {
         if self == known {
             return Step::Nothing;
@@ -56,6 +59,11 @@ impl State {
         if self.added == known.added && self.length < known.length { Step::Nothing } else { Step::All }
     }
 
+    /// Whether any change can be told from it.
+    pub(super) fn counts_changes(&self) -> bool {
+        self.added.is_some() && self.deleted.is_some()
+    }
+
     /// Whether what was read is all that was added between two states.
     fn accounts_for(&self, known: &Self, read: u64) -> bool {
         match self.added.zip(known.added) {
@@ -65,10 +73,11 @@ impl State {
     }
 }
 
-/// Looks at a stream, and reads of it what is new or, if it has to be, everything.
-pub(super) async fn look(connection: &Connection, key: &str, known: Option<&State>, whole: bool) -> Result<(State, News), Failure> {
+/// Looks at a stream, and reads of it what is new or, if nothing is known of it or it has to be, everything. So many entries are
+/// held of it by now.
+pub(super) async fn look(connection: &Connection, key: &str, known: Option<&State>, held: usize) -> Result<(State, News), Failure> {
     let state = state(connection, key).await?;
-    if let Some(known) = known.filter(|_| !whole) {
+    if let Some(known) = known.filter(|_| held as u64 <= 2 * state.length + SPARE) {
         match state.step_from(known) {
             Step::Nothing => return Ok((state, News::None)),
             Step::More => {

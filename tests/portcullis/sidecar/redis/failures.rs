@@ -1,6 +1,6 @@
 //! What goes wrong with a Redis: the last list stays within its bound, and then nobody is let through.
 
-use super::{OFTEN, PASSES, Pair, REVOKED, STALE, of_session, with_source};
+use super::{OFTEN, PASSES, Pair, REVOKED, SELDOM, STALE, of_session, with_source};
 use crate::harness::mesh;
 use crate::harness::redis::Redis;
 use crate::harness::wait::{self, PATIENCE};
@@ -142,4 +142,12 @@ async fn a_user_with_few_rights_is_enough_and_one_with_fewer_is_told_so() {
     pair.redis.run::<()>("ACL SETUSER sidecar resetkeys ~other");
     pair.counts("denied").await;
     assert_ne!(pair.reason(&of_session("stolen")).await, PASSES);
+    // One right more, and it is told.
+    pair.redis.run::<()>("ACL SETUSER sidecar resetkeys ~revoked +client|tracking");
+    let source = source.replace(OFTEN, SELDOM);
+    pair.lab.sidecar.replace_config(&with_source(&pair.lab.policy(), &pair.redis, &source));
+    pair.lab.sidecar.generation_is(2).await;
+    pair.becomes(&of_session("other"), PASSES).await;
+    pair.redis.run::<()>("SADD revoked sid:other");
+    pair.becomes(&of_session("other"), REVOKED).await;
 }

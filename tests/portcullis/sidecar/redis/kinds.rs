@@ -1,9 +1,11 @@
 //! What can be read: sets, sorted sets, streams.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use super::{PASSES, Pair, REVOKED, SELDOM, bearer, of_session};
-use crate::harness::token;
+use crate::harness::{token, turn};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_of_a_set_is_revoked_at_once_and_only_while_it_is_there() {
@@ -91,6 +93,26 @@ async fn entries_of_a_stream_are_revoked_as_they_come_and_a_stream_that_is_repla
     pair.becomes(&a, REVOKED).await;
     pair.redis.run::<()>("FLUSHALL");
     pair.becomes(&a, PASSES).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_is_in_force_within_a_second_however_seldom_redis_is_asked() {
+    let _turn = turn::take().await;
+    for (source, command) in [("set: revoked", "SADD revoked sid:"), ("stream: revoked", "XADD revoked * type sid id ")] {
+        let pair = Pair::ready(&format!("{source}, {SELDOM}")).await;
+        let mut took = Vec::new();
+        for number in 0..50 {
+            let bearer = of_session(&format!("s{number}"));
+            assert_eq!(pair.reason(&bearer).await, PASSES);
+            pair.redis.run::<redis::Value>(&format!("{command}s{number}"));
+            let revoked = Instant::now();
+            pair.becomes(&bearer, REVOKED).await;
+            took.push(revoked.elapsed());
+        }
+        took.sort();
+        eprintln!("{source}: in force after {:?}, at most {:?}", took[25], took[49]);
+        assert!(took[49] < Duration::from_secs(1), "{took:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -112,7 +112,15 @@ fn base64url_is_canonical() {
     assert_eq!(good.len() % 4, 2, "there are left-over bits");
     assert!(decode(1, &good).is_ok());
     let loose = format!("{}{}", &good[..good.len() - 1], if good.ends_with('Q') { 'R' } else { 'B' });
-    for bad in [format!("{good}="), format!("{good}=="), format!(" {good}"), format!("{good}\n"), loose, good.replace('_', "/") + "+", String::new()] {
+    for bad in [
+        format!("{good}="),
+        format!("{good}=="),
+        format!(" {good}"),
+        format!("{good}\n"),
+        loose,
+        good.replace('_', "/") + "+",
+        String::new(),
+    ] {
         assert_eq!(decode(1, &bad), Err(EncodingError::Damaged), "{bad:?}");
     }
 }

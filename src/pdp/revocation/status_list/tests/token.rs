@@ -16,15 +16,17 @@ fn with(name: &str, value: Value) -> Result<StatusList, ListRefused> {
 #[test]
 fn a_good_list_says_who_is_revoked() {
     let list = verify(&sign(&claims())).unwrap();
-    assert_eq!((list.issued_at, list.expires, list.ttl), (
-        UnixTime::from_seconds(1_799_999_990),
-        Some(UnixTime::from_seconds(1_800_000_600)),
-        Some(Duration::from_secs(60)),
-    ));
+    assert_eq!(
+        (list.issued_at, list.expires, list.ttl),
+        (UnixTime::from_seconds(1_799_999_990), Some(UnixTime::from_seconds(1_800_000_600)), Some(Duration::from_secs(60)),)
+    );
     assert_eq!(list.signer.key_id(), Some("k1"));
     let revoked: Vec<u64> = (0..16).filter(|index| list.check(*index) == Err(Reason::TokenRevoked)).collect();
     assert_eq!(revoked, [9, 11, 13, 15]);
-    assert_eq!((list.check(0), list.check(16), list.check(u64::MAX)), (Ok(()), Err(Reason::StatusIndexUnknown), Err(Reason::StatusIndexUnknown)));
+    assert_eq!(
+        (list.check(0), list.check(16), list.check(u64::MAX)),
+        (Ok(()), Err(Reason::StatusIndexUnknown), Err(Reason::StatusIndexUnknown))
+    );
 }
 
 #[test]
@@ -117,7 +119,11 @@ fn only_a_key_of_the_issuer_makes_a_list() {
     };
     assert_eq!(verify(&sign_with(2, &header(json!({ "kid": "k2" })), &claims())), refused(Reason::KeyUnknown));
     for algorithm in ["none", "HS256", "RS256", "ES256", "EDDSA"] {
-        assert_eq!(verify(&sign_with(1, &header(json!({ "alg": algorithm })), &claims())), refused(Reason::AlgorithmNotAllowed), "{algorithm}");
+        assert_eq!(
+            verify(&sign_with(1, &header(json!({ "alg": algorithm })), &claims())),
+            refused(Reason::AlgorithmNotAllowed),
+            "{algorithm}"
+        );
     }
     let no_kid = sign_with(1, &json!({ "alg": "EdDSA", "typ": "statuslist+jwt" }), &claims());
     assert_eq!(verify(&no_kid), refused(Reason::KeyIdMissing));

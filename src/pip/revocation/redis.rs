@@ -21,6 +21,7 @@ use crate::pdp::revocation::{Batch, RevocationData, RevocationList};
 use crate::pip::refresh::{Context, Failure, backoff, jitter};
 
 mod connection;
+mod link;
 mod members;
 mod replication;
 mod sets;

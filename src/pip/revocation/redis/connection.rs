@@ -6,13 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo, ProtocolVersion, PushInfo,
-    RedisConnectionInfo, RedisError, TlsCertificates, cmd,
-};
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, cmd};
 use tokio::sync::Notify;
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
+use super::link::{Budget, Link};
 use super::{failure, replication};
 use crate::config::{RedisAddress, RedisData, RedisSource};
 use crate::pip::refresh::Failure;
@@ -32,6 +31,9 @@ struct Pushed {
 /// A connection on which one question is asked at a time.
 pub(super) struct Connection {
     inner: MultiplexedConnection,
+    budget: Budget,
+    /// What moves the bytes.
+    _driver: AbortOnDropHandle<()>,
     pushed: Arc<Pushed>,
     /// Redis says when a key changes that was read.
     tracks: bool,
@@ -40,20 +42,8 @@ pub(super) struct Connection {
 impl Connection {
     /// Connects and signs in.
     pub(super) async fn open(settings: &RedisSource) -> Result<Self, Failure> {
-        let client = client(settings).await?;
-        let pushed = Arc::new(Pushed::default());
-        let heard = Arc::clone(&pushed);
-        // Whatever it is (a key that changed, all of them, the end of the connection): look at everything again.
-        let on_push = move |_: PushInfo| {
-            heard.changed.store(true, Ordering::Release);
-            heard.wake.notify_one();
-            Ok::<(), Infallible>(())
-        };
-        let config =
-            AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(ANSWER)).set_push_sender(on_push);
-        let opened = timeout(CONNECT, client.get_multiplexed_async_connection_with_config(&config)).await;
-        let opened = opened.map_err(|_| failure("timeout", "the connection took too long".into()))?;
-        let mut connection = Self { inner: opened.map_err(|error| described(&error))?, pushed, tracks: false };
+        let opened = timeout(CONNECT, Self::sign_in(settings)).await;
+        let mut connection = opened.map_err(|_| failure("timeout", "the connection took too long".into()))??;
         match connection.ask::<()>(cmd("CLIENT").arg("TRACKING").arg("ON")).await {
             Ok(()) => connection.tracks = true,
             // The connection itself is fine: whoever may not be told of changes looks for them.
@@ -65,9 +55,33 @@ impl Connection {
         Ok(connection)
     }
 
+    async fn sign_in(settings: &RedisSource) -> Result<Self, Failure> {
+        let who = identity(settings).await?;
+        let tls = match settings.address {
+            RedisAddress::Tcp { tls: true, .. } => Some(public_tls()?),
+            RedisAddress::Tcp { tls: false, .. } | RedisAddress::Unix(_) => None,
+        };
+        let link = Link::open(&settings.address, tls).await?;
+        let budget = link.budget();
+        let pushed = Arc::new(Pushed::default());
+        let heard = Arc::clone(&pushed);
+        // Whatever it is (a key that changed, all of them, the end of the connection): look at everything again.
+        let on_push = move |_: PushInfo| {
+            heard.changed.store(true, Ordering::Release);
+            heard.wake.notify_one();
+            Ok::<(), Infallible>(())
+        };
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER)).set_push_sender(on_push);
+        let opened = MultiplexedConnection::new_with_config(&who, link, config).await;
+        let (inner, driver) = opened.map_err(|error| described(&error))?;
+        Ok(Self { inner, budget, _driver: AbortOnDropHandle::new(tokio::spawn(driver)), pushed, tracks: false })
+    }
+
     /// Asks for something.
     pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
-        command.query_async(&mut self.inner.clone()).await.map_err(|error| described(&error))
+        self.budget.renew();
+        let answer = command.query_async(&mut self.inner.clone()).await;
+        answer.map_err(|error| if self.budget.is_exceeded() { failure("too_large", error.to_string()) } else { described(&error) })
     }
 
     /// By how much what Redis holds may be behind.
@@ -95,35 +109,24 @@ impl Connection {
     }
 }
 
-async fn client(settings: &RedisSource) -> Result<Client, Failure> {
-    let mut redis = RedisConnectionInfo::default()
+/// As whom to sign in, and where.
+async fn identity(settings: &RedisSource) -> Result<RedisConnectionInfo, Failure> {
+    let mut who = RedisConnectionInfo::default()
         .set_protocol(ProtocolVersion::RESP3)
         .set_db(i64::from(settings.database))
         .set_lib_name("portcullis", env!("CARGO_PKG_VERSION"));
-    if let Some(file) = &settings.password_file {
-        let text = tokio::fs::read_to_string(file).await;
-        let text = text.map_err(|error| failure("password_file", format!("{}: {error}", file.display())))?;
-        let password = text.trim_end_matches(['\r', '\n']);
-        if password.is_empty() {
-            return Err(failure("password_file", format!("{}: there is no password in it", file.display())));
-        }
-        redis = redis.set_password(password);
-        if let Some(username) = &settings.username {
-            redis = redis.set_username(username);
-        }
+    let Some(file) = &settings.password_file else { return Ok(who) };
+    let text = tokio::fs::read_to_string(file).await;
+    let text = text.map_err(|error| failure("password_file", format!("{}: {error}", file.display())))?;
+    let password = text.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        return Err(failure("password_file", format!("{}: there is no password in it", file.display())));
     }
-    let (address, tls) = match &settings.address {
-        RedisAddress::Unix(path) => (ConnectionAddr::Unix(path.clone()), false),
-        RedisAddress::Tcp { host, port, tls: false } => (ConnectionAddr::Tcp(host.to_string(), *port), false),
-        RedisAddress::Tcp { host, port, tls: true } => {
-            (ConnectionAddr::TcpTls { host: host.to_string(), port: *port, insecure: false, tls_params: None }, true)
-        }
-    };
-    let info = address.into_connection_info().map(|info| info.set_redis_settings(redis));
-    let client = info.and_then(|info| {
-        if tls { Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: None }) } else { Client::open(info) }
-    });
-    client.map_err(|error| described(&error))
+    who = who.set_password(password);
+    Ok(match &settings.username {
+        Some(username) => who.set_username(username),
+        None => who,
+    })
 }
 
 /// An error in our words.
@@ -146,4 +149,12 @@ fn described(error: &RedisError) -> Failure {
         _ => ("server", error.to_string()),
     };
     failure(label, message)
+}
+
+fn public_tls() -> Result<rustls::ClientConfig, Failure> {
+    use hyper_rustls::ConfigBuilderExt;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| failure("connect", error.to_string()))?;
+    Ok(builder.with_webpki_roots().with_no_client_auth())
 }

@@ -86,6 +86,21 @@ async fn a_key_of_another_kind_is_no_list_and_neither_are_scores_in_other_units(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_without_measure_does_not_fill_the_memory() {
+    let pair = Pair::ready("set: revoked, refresh: 200ms, max_staleness: 1h").await;
+    let revoked = of_session("stolen");
+    pair.redis.run::<()>("SADD revoked sid:stolen");
+    pair.becomes(&revoked, REVOKED).await;
+    let before = pair.lab.sidecar.process.resident_bytes();
+    pair.redis.run_words::<()>(&["EVAL", "redis.call('SADD', 'revoked', 'sid:' .. string.rep('x', 300000000))", "0"]);
+    pair.counts("too_large").await;
+    pair.counts("too_large").await;
+    let grown = pair.lab.sidecar.process.resident_bytes().saturating_sub(before);
+    assert!(grown < 100 * 1024 * 1024, "{grown} bytes more");
+    assert_eq!(pair.reason(&revoked).await, REVOKED);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sorted_set_whose_scores_nobody_explained_is_not_guessed_at() {
     let folder = mesh::folder();
     let redis = Redis::start(folder.path()).await;

@@ -91,7 +91,7 @@ impl Fixture {
                 SourceFeed::Revocations(_) => {
                     live.publish_revocations(source.id, Arc::clone(&self.revocations), Instant::now(), good_for);
                 }
-                SourceFeed::TenantRoles(_) | SourceFeed::Directory(_) => {}
+                SourceFeed::StatusList(_) | SourceFeed::TenantRoles(_) | SourceFeed::Directory(_) => {}
             }
         }
         live

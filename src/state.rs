@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Guard};
 use moka::Expiry;
 use moka::sync::Cache;
+use tokio::sync::watch;
 
 use crate::pdp::decision::UnknownKey;
 use crate::pdp::revocation::RevocationData;
@@ -88,6 +89,7 @@ pub struct Live<X> {
     tokens: TokenCache,
     refetch: RefetchRequests,
     loads: Loads,
+    keys_published: watch::Sender<()>,
 }
 
 /// Why the sidecar cannot decide everything that it should.
@@ -117,6 +119,7 @@ impl<X> Live<X> {
             tokens: TokenCache::new(TOKEN_CACHE_BYTES),
             refetch: RefetchRequests::default(),
             loads: Loads::default(),
+            keys_published: watch::Sender::new(()),
         }
     }
 
@@ -144,6 +147,13 @@ impl<X> Live<X> {
     /// Publishes a key set that its source confirmed at this moment.
     pub fn publish_keys(&self, source: SourceId, keys: Arc<KeySet>, confirmed: Instant, good_for: Duration) {
         self.keys.insert(source, Pulled { data: keys, confirmed, good_for });
+        self.keys_published.send_replace(());
+    }
+
+    /// Tells each time that a key set, of whichever source, was published.
+    #[must_use]
+    pub fn keys_published(&self) -> watch::Receiver<()> {
+        self.keys_published.subscribe()
     }
 
     /// Publishes a revocation list that its source confirmed at this moment.
@@ -154,6 +164,12 @@ impl<X> Live<X> {
         // What was replaced can be large, and moka would keep it until it has something to do.
         self.last_revocations.run_pending_tasks();
         self.revocations.run_pending_tasks();
+    }
+
+    /// Takes back what a source said, because nobody can stand by it any more: it is as if it had never been there.
+    pub fn withdraw_revocations(&self, source: SourceId) {
+        self.revocations.invalidate(&source);
+        self.last_revocations.invalidate(&source);
     }
 
     /// Publishes the roles that tenants defined, which their source confirmed at this moment.

@@ -114,7 +114,7 @@ fn file_notice(source: &Source) -> Option<Problem> {
                 }
             }
         }
-        SourceFeed::Keys(_) => return None,
+        SourceFeed::Keys(_) | SourceFeed::StatusList(_) => return None,
     };
     let message = match std::fs::read_to_string(path) {
         Err(error) => error.to_string(),

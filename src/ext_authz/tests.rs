@@ -118,7 +118,7 @@ async fn a_directory_that_does_not_answer_is_waited_for_once() {
         match &source.feed {
             SourceFeed::Keys(_) => live.publish_keys(source.id, Arc::clone(&keys), Instant::now(), Duration::from_secs(60)),
             SourceFeed::Directory(_) => questions = Some(live.targets().serve(source.id, Duration::from_millis(1))),
-            SourceFeed::Revocations(_) | SourceFeed::TenantRoles(_) => {}
+            SourceFeed::Revocations(_) | SourceFeed::StatusList(_) | SourceFeed::TenantRoles(_) => {}
         }
     }
     let now = clock::now().as_seconds();

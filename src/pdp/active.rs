@@ -122,10 +122,12 @@ fn check_revocation(
                 continue;
             }
         };
-        match data.judge(token, now) {
+        match data.judge(rule.source, token, || view.facts.keys(policy.keys), now) {
             Verdict::Passes => {}
             Verdict::Revoked => return Err(Reason::TokenRevoked),
             Verdict::Unknown => outcome = Err(Reason::RevocationsStale),
+            // The draft has such a token rejected (section 8.3), and 503 would have its holder try the same one again and again.
+            Verdict::NotListed => outcome = outcome.and(Err(Reason::StatusIndexUnknown)),
         }
     }
     outcome

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::time::UnixTime;
+use super::token::key::KeySet;
+use super::token::profile::SourceId;
 use super::token::verify::VerifiedToken;
 
 pub mod fingerprint;
@@ -16,6 +18,7 @@ pub mod table;
 
 use fingerprint::{Fingerprint, Kinds};
 use recent::Recent;
+use status_list::StatusList;
 use table::{Bounded, Table, Whole};
 
 /// How long past its `expires` an entry is kept. It covers the leeway that tokens get and clocks that are set.
@@ -258,6 +261,8 @@ pub struct Parts {
 pub enum RevocationData {
     /// Ids.
     List(RevocationList),
+    /// The statuses of tokens, by the index that each of them carries.
+    Statuses(StatusList),
 }
 
 /// What a source's data says of a token.
@@ -269,25 +274,41 @@ pub enum Verdict {
     Revoked,
     /// The data cannot say it, as if it were too old.
     Unknown,
+    /// The token refers to a place that the data does not have.
+    NotListed,
 }
 
 impl RevocationData {
-    /// What it says of a token.
+    /// What it says, as that of this source, of a token. The keys are those of the issuer, as of now.
     #[must_use]
-    pub fn judge(&self, token: &VerifiedToken, now: UnixTime) -> Verdict {
+    pub fn judge(
+        &self,
+        source: SourceId,
+        token: &VerifiedToken,
+        keys: impl FnOnce() -> Option<Arc<KeySet>>,
+        now: UnixTime,
+    ) -> Verdict {
         match self {
             // An entry that is there counts, whatever else was forgotten.
             Self::List(list) if list.revokes(token) => Verdict::Revoked,
             Self::List(list) if list.is_complete_at(now) => Verdict::Passes,
             Self::List(_) => Verdict::Unknown,
+            Self::Statuses(list) => match token.claims().status.filter(|reference| reference.list == source) {
+                // It refers to another list, or to none.
+                None => Verdict::Passes,
+                Some(reference) if keys().is_some_and(|keys| list.signer.is_in(&keys)) => list.judge(reference.index),
+                // By a key that left, and who knows who has it now.
+                Some(_) => Verdict::Unknown,
+            },
         }
     }
 
-    /// How many entries there are.
+    /// How many entries there are that revoke something.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
             Self::List(list) => list.len(),
+            Self::Statuses(list) => list.statuses.revoked(),
         }
     }
 
@@ -295,6 +316,12 @@ impl RevocationData {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl From<StatusList> for RevocationData {
+    fn from(list: StatusList) -> Self {
+        Self::Statuses(list)
     }
 }
 

@@ -3,7 +3,7 @@
 //! The peer is the identity service, and the client assumes that it can be slow, broken or replaced by something else.
 //! So every exchange has one deadline from the first packet to the last byte, the body is counted while it is read,
 //! redirects are never followed (a fetch goes nowhere but to the configured host), content codings are refused (there is
-//! nothing to decompress, so nothing to bomb), and whatever is not declared as JSON is refused before it is read. Proxy
+//! nothing to decompress, so nothing to bomb), and whatever is not declared as what was asked for is refused before it is read. Proxy
 //! settings in the environment are ignored for the same reason as redirects.
 //!
 //! A failed fetch is one [`FetchError`]; it never yields a part of a body.
@@ -89,7 +89,7 @@ pub struct GetRequest<'a> {
     pub if_none_match: Option<&'a str>,
     /// Value of the `Authorization` field.
     pub authorization: Option<&'a str>,
-    /// Value of the `Accept` field.
+    /// Value of the `Accept` field, and what the answer has to be: JSON if `application/json` is among it, or else one of these types.
     pub accept: &'a str,
     /// Time for the whole exchange: name look-up, connection, TLS, response head and body.
     pub deadline: Duration,
@@ -108,7 +108,7 @@ pub enum Fetched {
     },
     /// 200 with a whole body.
     Body {
-        /// The body, at most `max_body_bytes` long and declared as JSON; not parsed.
+        /// The body, at most `max_body_bytes` long and declared as what was asked for; not parsed.
         bytes: Bytes,
         /// The entity tag to send as `if_none_match` next time; absent when it was missing or not well formed.
         etag: Option<String>,
@@ -171,7 +171,7 @@ impl HttpClient {
 
     /// Fetches `request.url`.
     ///
-    /// Dropping the future ends the exchange. Succeeds only for a 200 with a whole JSON body within the bounds, or for a
+    /// Dropping the future ends the exchange. Succeeds only for a 200 with a whole body of the right type within the bounds, or for a
     /// 304 to a request that had `if_none_match`; everything else is a [`FetchError`].
     pub async fn get(&self, request: GetRequest<'_>) -> Result<Fetched, FetchError> {
         let outgoing = outgoing(&request)?;
@@ -197,7 +197,7 @@ impl HttpClient {
         }
 
         headers::check_coding(response.headers())?;
-        headers::check_json(response.headers())?;
+        headers::check_type(response.headers(), request.accept)?;
         let etag = headers::etag(response.headers());
         let max_age = headers::max_age(response.headers());
         let bytes = timeout_at(end, read(response.into_body(), request.max_body_bytes)).await.map_err(|_| timed_out(Phase::Body))??;

@@ -95,6 +95,7 @@ async fn run(context: Context, source: Arc<Source>, cancel: CancellationToken) {
                 RevocationOrigin::File(path) => revocation::file::refresh(&context, &source, path, revocations.max_staleness).await,
                 RevocationOrigin::Redis(redis) => revocation::redis::refresh(&context, &source, redis, revocations.max_staleness).await,
             },
+            SourceFeed::StatusList(feed) => revocation::status_list::refresh(&context, &source, feed).await,
             SourceFeed::TenantRoles(feed) => tenant_roles::refresh(&context, &source, feed).await,
             SourceFeed::Directory(directory) => directory::serve(&context, &source, directory).await,
         }

@@ -4,3 +4,4 @@ mod entry;
 pub mod feed;
 pub mod file;
 pub mod redis;
+pub mod status_list;

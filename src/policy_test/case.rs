@@ -162,13 +162,27 @@ pub enum Keys {
 /// An issuer's revocations.
 #[derive(Clone)]
 pub enum RevocationState {
-    /// There is no list.
+    /// Nothing was ever pulled.
     Missing,
-    /// The last list, too old.
-    Stale(Vec<RevocationEntry>),
-    /// A list within its bound.
-    Fresh(Vec<RevocationEntry>),
+    /// What was pulled last, too old.
+    Stale(Revoked),
+    /// The same within its bound.
+    Fresh(Revoked),
 }
+
+/// What sources of revocations say.
+#[derive(Clone, Default)]
+pub struct Revoked {
+    /// Those that tell ids.
+    pub entries: Vec<RevocationEntry>,
+    /// Status lists: the statuses that are not VALID, by their index.
+    pub statuses: BTreeMap<u64, u8>,
+    /// The name of the key that signed the status lists; `None`: one of those that their issuer publishes.
+    pub signed_by: Option<String>,
+}
+
+/// So many entries have the status lists of cases.
+pub const STATUS_LIST_LENGTH: u64 = 1024;
 
 /// An entry of a revocation list.
 #[derive(Clone)]

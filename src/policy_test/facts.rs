@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::case::{Keys, Person, RevocationEntry, RevocationState, State, TenantRole};
+use super::case::{Keys, Person, RevocationEntry, RevocationState, Revoked, STATUS_LIST_LENGTH, State, TenantRole};
 use super::{keys, object};
-use crate::config::{Configuration, SourceFeed};
+use crate::config::{Configuration, Source, SourceFeed, StatusListFeed};
 use crate::pdp::permission::{PermissionSet, PermissionSyntax};
-use crate::pdp::revocation::{Batch, Revocation, RevocationList};
+use crate::pdp::revocation::status_list::StatusList;
+use crate::pdp::revocation::status_list::statuses::{Statuses, Width};
+use crate::pdp::revocation::{Batch, Revocation, RevocationData, RevocationList};
 use crate::pdp::role::TenantRoles;
 use crate::pdp::target::{Target, TargetFact, TargetKey};
 use crate::pdp::tenant::TenantId;
@@ -87,9 +89,11 @@ impl MemoryFacts {
                     }
                 }
                 SourceFeed::Revocations(_) => {
-                    let usual = RevocationState::Fresh(Vec::new());
-                    let state = states.iter().rev().find_map(|state| state.revocations.get(&*source.issuer)).unwrap_or(&usual);
-                    facts.revocations.insert(source.id, revocations(state, at));
+                    facts.publish(source, states, |revoked| Ok(list(&revoked.entries, at).into()))?;
+                }
+                SourceFeed::StatusList(feed) => {
+                    let keys = facts.keys.get(&feed.keys).cloned();
+                    facts.publish(source, states, |revoked| Ok(status_list(revoked, feed, keys.as_deref(), at)?.into()))?;
                 }
                 SourceFeed::TenantRoles(feed) => {
                     let usual = Some(Vec::new());
@@ -101,6 +105,23 @@ impl MemoryFacts {
             }
         }
         Ok(facts)
+    }
+
+    /// What the states say of a source of revocations. Without a word, it has revoked nothing.
+    fn publish(
+        &mut self,
+        source: &Source,
+        states: &[&State],
+        data: impl Fn(&Revoked) -> Result<RevocationData, String>,
+    ) -> Result<(), String> {
+        let usual = RevocationState::Fresh(Revoked::default());
+        let revocations = match states.iter().rev().find_map(|state| state.revocations.get(&*source.issuer)).unwrap_or(&usual) {
+            RevocationState::Missing => Revocations::Missing,
+            RevocationState::Stale(revoked) => Revocations::Stale(Arc::new(data(revoked)?)),
+            RevocationState::Fresh(revoked) => Revocations::Fresh(Arc::new(data(revoked)?)),
+        };
+        self.revocations.insert(source.id, revocations);
+        Ok(())
     }
 }
 
@@ -132,18 +153,33 @@ fn tenant_roles(roles: &[TenantRole], syntax: &PermissionSyntax) -> Result<Tenan
     Ok(all)
 }
 
-fn revocations(state: &RevocationState, at: i64) -> Revocations {
-    let list = |entries: &[RevocationEntry]| {
-        let entries = entries.iter().map(|RevocationEntry { kind, id, before }| {
-            let before = before.map(|millis| UnixTime::from_millis(at.saturating_add(millis)));
-            Revocation { kind: *kind, id, before, expires: None }
-        });
-        let batch: Batch = entries.collect();
-        Arc::new(RevocationList::full(batch, UnixTime::from_millis(at)).into())
+fn list(entries: &[RevocationEntry], at: i64) -> RevocationList {
+    let entries = entries.iter().map(|RevocationEntry { kind, id, before }| {
+        let before = before.map(|millis| UnixTime::from_millis(at.saturating_add(millis)));
+        Revocation { kind: *kind, id, before, expires: None }
+    });
+    let batch: Batch = entries.collect();
+    RevocationList::full(batch, UnixTime::from_millis(at))
+}
+
+/// A list as its issuer would have signed it, with the statuses of the case.
+fn status_list(revoked: &Revoked, feed: &StatusListFeed, keys: Option<&KeySet>, at: i64) -> Result<StatusList, String> {
+    let named;
+    let keys = match &revoked.signed_by {
+        None => keys.ok_or("there is no status list without the keys of its issuer")?,
+        Some(name) => {
+            let document = keys::key_set(&[name])?;
+            named = KeySet::parse(document.to_string().as_bytes(), &feed.rules.algorithms).map_err(|error| error.to_string())?;
+            &named
+        }
     };
-    match state {
-        RevocationState::Missing => Revocations::Missing,
-        RevocationState::Stale(entries) => Revocations::Stale(list(entries)),
-        RevocationState::Fresh(entries) => Revocations::Fresh(list(entries)),
-    }
+    let signer = keys.keys().next().ok_or("a status list needs a key of its issuer's algorithms to be signed by")?.signer();
+    let statuses: Vec<u8> = (0..STATUS_LIST_LENGTH).map(|index| revoked.statuses.get(&index).copied().unwrap_or(0)).collect();
+    Ok(StatusList {
+        statuses: Statuses::new(Width::Eight, statuses.into()),
+        signer,
+        issued_at: UnixTime::from_millis(at),
+        expires: None,
+        ttl: None,
+    })
 }

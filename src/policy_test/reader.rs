@@ -159,6 +159,12 @@ impl<'y> Node<'y> {
         mapping.iter().map(entry).collect()
     }
 
+    /// Keys and values of a mapping whose keys need not be strings.
+    pub fn pairs(&self) -> Read<Vec<(Self, Self)>> {
+        let YamlData::Mapping(mapping) = &self.yaml.data else { return self.expected("a mapping") };
+        Ok(mapping.iter().map(|(key, value)| (self.child(key), self.child(value))).collect())
+    }
+
     /// What a reader makes of every value of a mapping whose names the file chooses.
     pub fn map<T, C: FromIterator<(String, T)>>(&self, mut read: impl FnMut(Self) -> Read<T>) -> Read<C> {
         self.entries()?.into_iter().map(|entry| Ok((entry.name.to_string(), read(entry.value)?))).collect()

@@ -41,6 +41,13 @@ impl RefetchRequests {
         self.refreshers.lock().unwrap_or_else(PoisonError::into_inner).remove(&source);
     }
 
+    /// Asks for a source's keys on behalf of something that is signed and was fetched. The refresher's cool-down holds here too.
+    pub fn want_keys(&self, source: SourceId) {
+        if let Some(refresher) = self.refreshers.lock().unwrap_or_else(PoisonError::into_inner).get(&source) {
+            refresher.notify_one();
+        }
+    }
+
     /// Asks for a source's keys, unless this very key was asked for a moment ago. Never waits: if the table of refreshers is
     /// being changed right now, the next request with the key will do.
     pub(super) fn request(&self, unknown: UnknownKey) {

@@ -6,9 +6,13 @@ use std::sync::Arc;
 use super::permissions::Vocabulary;
 use super::short_digest;
 use crate::config::problem::Problems;
-use crate::config::schema::{IssuerSchema, Source, SourceFeed, TenantRoleFeed};
+use crate::config::schema::{IssuerSchema, RevocationSchema, Source, SourceFeed, StatusListFeed, TenantRoleFeed};
 use crate::config::yaml::Located;
-use crate::pdp::token::profile::{IssuerPolicy, PolicyFingerprint, RevocationRule, SourceId, TenantRolePolicy};
+use crate::pdp::revocation::status_list::verify::StatusListRules;
+use crate::pdp::token::profile::{IssuerPolicy, PolicyFingerprint, RevocationRule, SourceId, StatusListName, TenantRolePolicy};
+
+/// What status lists are called in metrics, logs and dumps.
+const STATUS_LIST: &str = "status_list";
 
 pub(super) fn compile(
     issuers: Vec<IssuerSchema>,
@@ -31,16 +35,38 @@ pub(super) fn compile(
             SourceId(short_digest(&format!("keys {:?} {:?} {:?}", schema.issuer.value, schema.jwks.location, schema.jwks.algorithms)));
         sources.push(Arc::new(Source { id: keys, issuer: Arc::clone(&name), feed: SourceFeed::Keys(schema.jwks.clone()) }));
         let mut revocations: Vec<RevocationRule> = Vec::new();
-        for origin in schema.revocations {
-            let label = origin.origin.label();
-            let source = SourceId(short_digest(&format!("revocations {:?} {label} {}", schema.issuer.value, origin.origin.identity())));
+        let mut status_lists = Vec::new();
+        for entry in schema.revocations {
+            let (label, identity, when_stale) = match &entry {
+                RevocationSchema::Source(source) => (source.origin.label(), source.origin.identity(), source.when_stale),
+                // What a list was believed by is what it is good for.
+                RevocationSchema::StatusList(list) => {
+                    (STATUS_LIST, format!("{:?} {keys:?} {:?} {:?}", list.uri, schema.key_id, schema.audiences), list.when_stale)
+                }
+            };
+            let source = SourceId(short_digest(&format!("revocations {:?} {label} {identity}", schema.issuer.value)));
             if revocations.iter().any(|rule| rule.source == source) {
                 schema.name.problem(problems, format!("the issuer '{name}' has the same {label} of revocations twice"));
             }
             let alike = revocations.iter().filter(|rule| rule.name.split('-').next() == Some(label)).count();
             let rule_name: Arc<str> = if alike == 0 { label.into() } else { format!("{label}-{}", alike + 1).into() };
-            revocations.push(RevocationRule { name: rule_name, source, when_stale: origin.when_stale });
-            sources.push(Arc::new(Source { id: source, issuer: Arc::clone(&name), feed: SourceFeed::Revocations(origin) }));
+            revocations.push(RevocationRule { name: rule_name, source, when_stale });
+            let feed = match entry {
+                RevocationSchema::Source(source) => SourceFeed::Revocations(source),
+                RevocationSchema::StatusList(list) => {
+                    status_lists.push(StatusListName { uri: list.uri.clone(), source });
+                    let rules = StatusListRules {
+                        uri: list.uri.clone(),
+                        issuer: schema.issuer.value.as_str().into(),
+                        audiences: schema.audiences.clone(),
+                        algorithms: schema.algorithms.clone(),
+                        key_id: schema.key_id,
+                        leeway: schema.leeway,
+                    };
+                    SourceFeed::StatusList(StatusListFeed { source: list, rules, keys })
+                }
+            };
+            sources.push(Arc::new(Source { id: source, issuer: Arc::clone(&name), feed }));
         }
         let syntax = vocabulary.for_tokens();
         let tenant_roles = schema.tenant_roles.map(|roles| {
@@ -70,7 +96,7 @@ pub(super) fn compile(
             syntax,
             keys,
             revocations: revocations.into(),
-            status_lists: Vec::new(),
+            status_lists,
             acting: schema.acting,
             fingerprint: PolicyFingerprint(0),
             tenant_roles: TenantRolePolicy::default(),

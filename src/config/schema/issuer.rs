@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::directory::{self, DirectorySource, TenantRoleSource, TenantRolesSchema};
-use super::revocations::{self, RevocationSource};
+use super::revocations::{self, RevocationSchema, RevocationSource, StatusListSource};
 use crate::config::problem::Problems;
 use crate::config::yaml::{Located, Node};
 use crate::pdp::permission::PermissionSyntax;
+use crate::pdp::revocation::status_list::verify::StatusListRules;
 use crate::pdp::tenant::TenantId;
 use crate::pdp::token::algorithm::Algorithm;
 use crate::pdp::token::jws::media_type;
 use crate::pdp::token::profile::{AcceptedTypes, ActingPolicy, ClaimNames, ClaimPath, KeyIdPolicy, RequiredClaims, SourceId};
+use crate::pdp::token::status::STATUS_LIST_TYPE;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -37,10 +39,23 @@ pub enum SourceFeed {
     Keys(JwksSource),
     /// Revocations.
     Revocations(RevocationSource),
+    /// A status list.
+    StatusList(StatusListFeed),
     /// Roles that tenants defined.
     TenantRoles(TenantRoleFeed),
     /// What is known of people; asked when a request needs it.
     Directory(DirectorySource),
+}
+
+/// A status list, and what it has to be like to be believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusListFeed {
+    /// Where it comes from.
+    pub source: StatusListSource,
+    /// What it has to be like.
+    pub rules: StatusListRules,
+    /// Where the keys come from that may sign it: those of its issuer.
+    pub keys: SourceId,
 }
 
 /// Roles that tenants defined, and how their permissions are written.
@@ -92,7 +107,7 @@ pub(crate) struct IssuerSchema {
     pub tenants: Option<Vec<TenantId>>,
     pub claims: ClaimNames,
     pub jwks: JwksSource,
-    pub revocations: Vec<RevocationSource>,
+    pub revocations: Vec<RevocationSchema>,
     pub tenant_roles: Option<Located<TenantRolesSchema>>,
     pub acting: ActingPolicy,
 }
@@ -122,6 +137,10 @@ pub(super) fn read(name: Located<String>, node: &Node<'_>, problems: &mut Proble
         .require(problems, "jwks", "where its keys are, such as '{ url: https://id.example.com/.well-known/jwks.json }'")
         .and_then(|n| jwks(&n, problems, algorithms.as_deref().unwrap_or_default()));
     let revocations = map.take("revocations").map_or_else(Vec::new, |n| revocations::read(&n, problems));
+    let has_status_list = revocations.iter().any(|entry| !matches!(entry, Some(RevocationSchema::Source(_))));
+    if required.is_some_and(|required| required.status) && !has_status_list {
+        node.problem(problems, "'require' names 'status', and there is no 'status_list' under 'revocations' that could say what it is");
+    }
     let tenant_roles = map.take("tenant_roles").map(|n| directory::tenant_roles(&n, problems).map(|roles| n.locate(roles)));
     let acting = choice_or(
         map.take("acting"),
@@ -211,6 +230,10 @@ fn types(node: &Node<'_>, problems: &mut Problems) -> Option<AcceptedTypes> {
         );
         return None;
     }
+    if types.iter().any(|typ| **typ == *STATUS_LIST_TYPE) {
+        node.problem(problems, format!("'{STATUS_LIST_TYPE}' is the type of a status list, which is nobody's access token"));
+        return None;
+    }
     Some(AcceptedTypes::Listed(types))
 }
 
@@ -224,11 +247,12 @@ fn required_claims(node: &Node<'_>, problems: &mut Problems) -> Option<RequiredC
             "sid" => required.session = true,
             "client_id" => required.client_id = true,
             "tenant" => required.tenant = true,
+            "status" => required.status = true,
             "iss" | "sub" | "aud" | "exp" => {}
             other => claim.problem(
                 problems,
                 format!(
-                    "'{other}' cannot be required; choose from iat, nbf, jti, sid, client_id, tenant (iss, sub, aud and exp always are)"
+                    "'{other}' cannot be required; choose from iat, nbf, jti, sid, client_id, tenant, status (iss, sub, aud and exp always are)"
                 ),
             ),
         }

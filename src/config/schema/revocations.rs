@@ -68,18 +68,64 @@ pub struct RevocationFeed {
     pub wait: Duration,
 }
 
-/// The keys that say what kind of source it is.
-const KINDS: [&str; 3] = ["url", "file", "redis"];
+/// What stands under `revocations`.
+#[derive(Debug)]
+pub(crate) enum RevocationSchema {
+    Source(RevocationSource),
+    StatusList(StatusListSource),
+}
 
-pub(super) fn read(node: &Node<'_>, problems: &mut Problems) -> Vec<Option<RevocationSource>> {
+/// A Token Status List (draft-ietf-oauth-status-list-20).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusListSource {
+    /// Its URL as it is written, which is what tokens have to say too.
+    pub uri: Box<str>,
+    /// The same, to fetch it from.
+    pub url: http::Uri,
+    /// How often it is fetched, unless it asks for more.
+    pub refresh: Duration,
+    /// For how long it is good after it was last confirmed, unless it expires before.
+    pub max_staleness: Duration,
+    /// What happens then.
+    pub when_stale: WhenStale,
+}
+
+/// The keys that say what kind of source it is.
+const KINDS: [&str; 4] = ["url", "file", "redis", "status_list"];
+
+pub(super) fn read(node: &Node<'_>, problems: &mut Problems) -> Vec<Option<RevocationSchema>> {
     if !node.is_list() {
-        return vec![source(node, problems)];
+        return vec![entry(node, problems)];
     }
     let nodes = node.items(problems).unwrap_or_default();
     if nodes.is_empty() {
         node.problem(problems, "there must be at least one source; leave the key out if nothing is revoked before it expires");
     }
-    nodes.iter().map(|node| source(node, problems)).collect()
+    nodes.iter().map(|node| entry(node, problems)).collect()
+}
+
+/// A status list differs from the others in what it is for: the tokens that refer to it, and no others.
+fn entry(node: &Node<'_>, problems: &mut Problems) -> Option<RevocationSchema> {
+    let map = node.map(problems)?;
+    if KINDS.into_iter().filter(|kind| map.has(kind)).eq(["status_list"]) {
+        return status_list(map, node, problems).map(RevocationSchema::StatusList);
+    }
+    source(node, problems).map(RevocationSchema::Source)
+}
+
+fn status_list(mut map: Map<'_>, node: &Node<'_>, problems: &mut Problems) -> Option<StatusListSource> {
+    let location = map.take("status_list").and_then(|node| Some((node.string(problems)?.value, url(&node, problems)?)));
+    let refresh = duration_or(map.take("refresh"), problems, 60 * SECOND, SECOND..=DAY);
+    let max_staleness = duration_or(map.take("max_staleness"), problems, 300 * SECOND, SECOND..=30 * DAY);
+    let when_stale =
+        choice_or(map.take("when_stale"), problems, WhenStale::Deny, &[("deny", WhenStale::Deny), ("fail_open", WhenStale::FailOpen)]);
+    map.finish(problems);
+    let ((uri, url), refresh, max_staleness) = (location?, refresh?, max_staleness?);
+    if refresh >= max_staleness {
+        node.problem(problems, "'refresh' must be less than 'max_staleness', or the list would be too old each time before it is fetched");
+        return None;
+    }
+    Some(StatusListSource { uri: uri.into(), url, refresh, max_staleness, when_stale: when_stale? })
 }
 
 fn source(node: &Node<'_>, problems: &mut Problems) -> Option<RevocationSource> {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::pdp::decision::Reason;
+use super::Verdict;
 use crate::pdp::time::UnixTime;
-use crate::pdp::token::key::{KeySet, Signer};
+use crate::pdp::token::key::Signer;
 
 pub mod statuses;
 pub mod verify;
@@ -17,7 +17,7 @@ use verify::ListRefused;
 pub struct StatusList {
     /// The statuses.
     pub statuses: Statuses,
-    /// The key that signed them.
+    /// The key that signed them. Once it is none of the issuer's any more, they say nothing.
     pub signer: Signer,
     /// `iat`.
     pub issued_at: UnixTime,
@@ -28,23 +28,15 @@ pub struct StatusList {
 }
 
 impl StatusList {
-    /// What the list says of the token with this index.
-    ///
-    /// # Errors
-    /// [`Reason::TokenRevoked`] for every status but VALID (0): INVALID (1), SUSPENDED (2) and those that have no meaning here.
-    /// [`Reason::StatusIndexUnknown`] for an index beyond the end, of which nothing can be said (section 8.3 step 6).
-    pub fn check(&self, index: u64) -> Result<(), Reason> {
-        match self.statuses.get(index) {
-            Some(0) => Ok(()),
-            Some(_) => Err(Reason::TokenRevoked),
-            None => Err(Reason::StatusIndexUnknown),
-        }
-    }
-
-    /// Whether the key that signed it is still one of the issuer's. A list by a key that left says nothing any more.
+    /// What the list says of the token with this index: that it is revoked for every status but VALID (0), so for INVALID (1),
+    /// SUSPENDED (2) and those that have no meaning here (section 7). Beyond the end nothing can be said (section 8.3).
     #[must_use]
-    pub fn is_signed_by_one_of(&self, keys: &KeySet) -> bool {
-        self.signer.is_in(keys)
+    pub fn judge(&self, index: u64) -> Verdict {
+        match self.statuses.get(index) {
+            Some(0) => Verdict::Passes,
+            Some(_) => Verdict::Revoked,
+            None => Verdict::NotListed,
+        }
     }
 
     /// For how long it is good from now on: no longer than `bound`, nor past its `exp`. `None`: no more.

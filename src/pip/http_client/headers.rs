@@ -29,8 +29,21 @@ pub(super) fn check_coding(headers: &HeaderMap) -> Result<(), FetchError> {
     refused.map_or(Ok(()), Err)
 }
 
+/// Requires one content type, and one that was asked for: where JSON is accepted that is JSON of any kind, and otherwise a type that
+/// `accept` names.
+pub(super) fn check_type(headers: &HeaderMap, accept: &str) -> Result<(), FetchError> {
+    let mut accepted = accept.split(',').map(str::trim);
+    if accepted.clone().any(|accepted| accepted == "application/json") {
+        return check_json(headers);
+    }
+    let value = single(headers, header::CONTENT_TYPE).ok_or(FetchError::ContentType(None))?;
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    let asked_for = accepted.any(|accepted| accepted.eq_ignore_ascii_case(essence));
+    if asked_for { Ok(()) } else { Err(FetchError::ContentType(quoted(headers, header::CONTENT_TYPE))) }
+}
+
 /// Requires one content type that is `application/json` or ends in `+json` (RFC 6839 section 3.1).
-pub(super) fn check_json(headers: &HeaderMap) -> Result<(), FetchError> {
+fn check_json(headers: &HeaderMap) -> Result<(), FetchError> {
     let refuse = |shown| Err(FetchError::ContentType(shown));
     let Some(value) = single(headers, header::CONTENT_TYPE) else {
         return refuse(None);
@@ -151,6 +164,21 @@ mod tests {
         ] {
             assert!(check(value).is_err(), "{value}");
         }
+    }
+
+    #[test]
+    fn a_type_that_was_not_asked_for_is_refused() {
+        let check = |value, accept| check_type(&fields(&[(header::CONTENT_TYPE, value)]), accept);
+        let list = "application/statuslist+jwt";
+        for value in [list, "Application/StatusList+JWT", "application/statuslist+jwt; charset=utf-8"] {
+            assert_eq!(check(value, list), Ok(()), "{value}");
+        }
+        for value in ["application/json", "application/jwt", "application/statuslist+cwt", "text/html", "", "application/statuslist+jwt, x/y"] {
+            assert!(check(value, list).is_err(), "{value}");
+        }
+        assert!(check(list, "application/jwk-set+json, application/json").is_err());
+        assert_eq!(check("application/x+json", "application/jwk-set+json, application/json"), Ok(()));
+        assert_eq!(check_type(&HeaderMap::new(), list), Err(FetchError::ContentType(None)));
     }
 
     #[test]

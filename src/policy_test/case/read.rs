@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{
-    BodySpec, Case, CaseFile, CaseToken, Expected, ExpectedRoute, Keys, Person, RequestSpec, RevocationEntry, RevocationState, State, Step,
+    BodySpec, Case, CaseFile, CaseToken, Expected, ExpectedRoute, Keys, Person, RequestSpec, RevocationEntry, RevocationState, Revoked,
+    STATUS_LIST_LENGTH, State, Step,
     TenantRole,
 };
 use crate::config::{self, Problems};
@@ -359,15 +360,44 @@ fn key_name(node: &Node<'_>) -> Read<String> {
     keys::named(&name).map_or_else(|message| node.error(message), |key| Ok(key.name.to_string()))
 }
 
+/// `missing`, a list of entries, or what status lists say besides: `{ entries: [...], status: { 7: 1 } }`, `{ stale: [...] }`.
 fn revocations(node: &Node<'_>) -> Read<RevocationState> {
     if node.says("missing") {
         return Ok(RevocationState::Missing);
     }
-    if node.is_map() {
-        let entries = node.fields(&["stale"])?.require("stale")?.each(|entry| revocation(&entry))?;
-        return Ok(RevocationState::Stale(entries));
+    let entries = |node: Node<'_>| node.each(|entry| revocation(&entry));
+    if !node.is_map() {
+        return Ok(RevocationState::Fresh(Revoked { entries: entries(node.clone())?, ..Revoked::default() }));
     }
-    node.each(|entry| revocation(&entry)).map(RevocationState::Fresh)
+    let fields = node.fields(&["entries", "stale", "status", "signed_by"])?;
+    let (fresh, stale) = (fields.read("entries", entries)?, fields.read("stale", entries)?);
+    let revoked = |entries: Option<Vec<RevocationEntry>>| {
+        Ok(Revoked {
+            entries: entries.unwrap_or_default(),
+            statuses: fields.read_or("status", BTreeMap::new(), |node| statuses(&node))?,
+            signed_by: fields.read("signed_by", |node| key_name(&node))?,
+        })
+    };
+    match (fresh, stale) {
+        (Some(_), Some(_)) => node.error("what is 'stale' is not fresh: there can be 'entries' or 'stale', not both"),
+        (None, Some(stale)) => revoked(Some(stale)).map(RevocationState::Stale),
+        (fresh, None) => revoked(fresh).map(RevocationState::Fresh),
+    }
+}
+
+/// `{ 7: 1 }`: the token with the index 7 has the status 1.
+fn statuses(node: &Node<'_>) -> Read<BTreeMap<u64, u8>> {
+    let mut statuses = BTreeMap::new();
+    for (index, status) in node.pairs()? {
+        let Some(place) = index.number()?.try_into().ok().filter(|place| *place < STATUS_LIST_LENGTH) else {
+            return index.error(format!("the status lists of cases have {STATUS_LIST_LENGTH} entries, the first of which is number 0"));
+        };
+        let Ok(value) = status.number()?.try_into() else {
+            return status.error("a status is a number from 0 (VALID) to 255; 1 is INVALID, 2 SUSPENDED");
+        };
+        statuses.insert(place, value);
+    }
+    Ok(statuses)
 }
 
 fn revocation(node: &Node<'_>) -> Read<RevocationEntry> {

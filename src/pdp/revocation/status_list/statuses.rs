@@ -52,6 +52,11 @@ impl Width {
             Self::Eight => u8::MAX,
         }
     }
+
+    /// What a byte holds, from its least significant bit on.
+    fn statuses_of(self, byte: u8) -> impl Iterator<Item = u8> {
+        (0..8 / self.bits()).map(move |place| (byte >> (place * self.bits())) & self.mask())
+    }
 }
 
 /// Why an encoded array is refused.
@@ -68,6 +73,8 @@ pub enum EncodingError {
 pub struct Statuses {
     width: Width,
     bytes: Box<[u8]>,
+    /// How many of them are not VALID.
+    revoked: usize,
 }
 
 impl std::fmt::Debug for Statuses {
@@ -80,7 +87,8 @@ impl Statuses {
     /// From the array itself.
     #[must_use]
     pub fn new(width: Width, bytes: Box<[u8]>) -> Self {
-        Self { width, bytes }
+        let revoked = bytes.iter().filter(|byte| **byte != 0).map(|byte| width.statuses_of(*byte).filter(|status| *status != 0).count()).sum();
+        Self { width, bytes, revoked }
     }
 
     /// From the member `lst`: base64url without padding (RFC 7515 section 2) of a ZLIB stream.
@@ -89,7 +97,7 @@ impl Statuses {
     /// When it is anything else, or has bytes behind it, or is too large.
     pub fn decode(width: Width, lst: &str) -> Result<Self, EncodingError> {
         let compressed = URL_SAFE_NO_PAD.decode(lst).map_err(|_| EncodingError::Damaged)?;
-        Ok(Self { width, bytes: inflate(&compressed)?.into_boxed_slice() })
+        Ok(Self::new(width, inflate(&compressed)?.into_boxed_slice()))
     }
 
     /// The status at this place, counted from zero and within a byte from its least significant bit; `None` beyond the end.
@@ -97,8 +105,7 @@ impl Statuses {
     pub fn get(&self, index: u64) -> Option<u8> {
         let per_byte = u64::from(8 / self.width.bits());
         let byte = self.bytes.get(usize::try_from(index / per_byte).ok()?)?;
-        let place = u8::try_from(index % per_byte).ok()?;
-        Some((byte >> (place * self.width.bits())) & self.width.mask())
+        self.width.statuses_of(*byte).nth(usize::try_from(index % per_byte).ok()?)
     }
 
     /// How many there are.
@@ -111,6 +118,12 @@ impl Statuses {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// How many of them are not VALID.
+    #[must_use]
+    pub fn revoked(&self) -> usize {
+        self.revoked
     }
 }
 

@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use super::statuses::{EncodingError, MAX_BYTES, Width};
 use super::verify::StatusListRules;
 use super::*;
+use crate::pdp::decision::Reason;
 use crate::pdp::token::algorithm::Algorithm;
+use crate::pdp::token::key::KeySet;
 use crate::pdp::token::profile::KeyIdPolicy;
 
 mod array;

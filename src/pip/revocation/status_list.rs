@@ -1,0 +1,209 @@
+//! A Token Status List, fetched over HTTP (draft-ietf-oauth-status-list-20 section 8).
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use crate::clock;
+use crate::config::{Source, StatusListFeed};
+use crate::pdp::revocation::RevocationData;
+use crate::pdp::revocation::status_list::StatusList;
+use crate::pdp::revocation::status_list::verify::ListRefused;
+use crate::pdp::time::UnixTime;
+use crate::pdp::token::key::KeySet;
+use crate::pip::http_client::{Fetched, GetRequest};
+use crate::pip::refresh::{Context, Failure, backoff, jitter};
+
+/// The longest token. An array of the greatest length that does not get any shorter fits: it is encoded twice, 4 bytes for 3.
+const MAX_BYTES: usize = 32 * 1024 * 1024;
+/// The longest time that a fetch may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Waits between failed fetches. The last one bounds how long the sidecar stays unready once the list is there again.
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LAST_RETRY: Duration = Duration::from_secs(4);
+/// The least time between two fetches that went well, however short-lived the list says it is.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A list that was verified, as it is published.
+#[derive(Clone)]
+struct Held {
+    data: Arc<RevocationData>,
+    /// With which to ask whether it is still right; `None`: the whole of it is wanted.
+    etag: Option<String>,
+}
+
+impl Held {
+    fn list(&self) -> Option<&StatusList> {
+        match &*self.data {
+            RevocationData::Statuses(list) => Some(list),
+            RevocationData::List(_) => None,
+        }
+    }
+
+    fn is_signed_by_one_of(&self, keys: &KeySet) -> bool {
+        self.list().is_some_and(|list| list.signer.is_in(keys))
+    }
+}
+
+/// Keeps a status list fresh. One fetch is in flight at most.
+pub async fn refresh(context: &Context, source: &Source, feed: &StatusListFeed) -> Infallible {
+    let mut published = context.live.keys_published();
+    // What was there before the settings changed bounds how old the next list may be.
+    let mut held = context.live.pulled_revocations(source.id).map(|pulled| Held { data: pulled.data, etag: None });
+    let mut failures = 0;
+    loop {
+        published.borrow_and_update();
+        let keys = context.live.pulled_keys(feed.keys).map(|pulled| pulled.data);
+        withdraw_if_distrusted(context, source, &mut held, keys.as_deref());
+        let (pause, wants_keys) = match pull(context, feed, held.as_ref(), keys.clone()).await {
+            Ok((next, good_for, result)) => {
+                failures = 0;
+                context.live.publish_revocations(source.id, Arc::clone(&next.data), Instant::now(), good_for);
+                context.metrics.refreshed(&source.issuer, "status_list", result);
+                let ttl = next.list().and_then(|list| list.ttl);
+                if result == "ok" {
+                    tracing::debug!(issuer = %source.issuer, list = %feed.source.uri, revoked = next.data.len(), "the status list was fetched");
+                }
+                held = Some(next);
+                (jitter(interval(feed, ttl, good_for)), false)
+            }
+            Err(problem) => {
+                failures += 1;
+                let Failure { label, message, retry_after } = problem.failure();
+                context.metrics.refreshed(&source.issuer, "status_list", label);
+                if problem == Problem::Refused(ListRefused::RolledBack) {
+                    tracing::error!(issuer = %source.issuer, list = %feed.source.uri, failures, "{message}");
+                } else {
+                    tracing::warn!(issuer = %source.issuer, list = %feed.source.uri, failures, error = %message, "the status list could not be refreshed; the last one stays within its bound");
+                }
+                if problem.is_about_keys() {
+                    context.live.refetch().want_keys(feed.keys);
+                }
+                if let (Problem::Refused(_), Some(held)) = (&problem, &mut held) {
+                    // What is held may have expired, so that to hear that it has not changed would be no news.
+                    held.etag = None;
+                }
+                (backoff(failures, FIRST_RETRY, LAST_RETRY.min(feed.source.max_staleness / 4), retry_after), problem.is_about_keys())
+            }
+        };
+        let news = other_keys(context, feed, &mut published, keys, |keys| {
+            wants_keys || held.as_ref().is_some_and(|held| !held.is_signed_by_one_of(keys))
+        });
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = news => {}
+        }
+    }
+}
+
+/// Waits until there are other keys than these that somebody is interested in.
+async fn other_keys(
+    context: &Context,
+    feed: &StatusListFeed,
+    published: &mut watch::Receiver<()>,
+    known: Option<Arc<KeySet>>,
+    interesting: impl Fn(&KeySet) -> bool,
+) {
+    loop {
+        if published.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        let Some(pulled) = context.live.pulled_keys(feed.keys) else { continue };
+        if !known.as_ref().is_some_and(|known| Arc::ptr_eq(known, &pulled.data)) && interesting(&pulled.data) {
+            return;
+        }
+    }
+}
+
+/// A list by a key that left was perhaps not written by its issuer. Checks see that by themselves, and readiness has to as well.
+fn withdraw_if_distrusted(context: &Context, source: &Source, held: &mut Option<Held>, keys: Option<&KeySet>) {
+    let (Some(held), Some(keys)) = (held, keys) else { return };
+    if !held.is_signed_by_one_of(keys) {
+        context.live.withdraw_revocations(source.id);
+        held.etag = None;
+        tracing::warn!(issuer = %source.issuer, "the key that signed the status list is none of the issuer's any more; the list is fetched again");
+    }
+}
+
+/// A list asks to be fetched again after its `ttl`, and has to be before it expires.
+fn interval(feed: &StatusListFeed, ttl: Option<Duration>, good_for: Duration) -> Duration {
+    let asked = ttl.map_or(feed.source.refresh, |ttl| ttl.min(feed.source.refresh));
+    // Less than that by as much as the jitter may add to it.
+    asked.mul_f64(0.9).min(good_for.mul_f64(0.75)).max(MIN_INTERVAL)
+}
+
+/// Why there is no list.
+#[derive(Debug, PartialEq, Eq)]
+enum Problem {
+    /// Nothing came that could be looked at.
+    Fetch(crate::pip::http_client::FetchError),
+    /// What came is not believed.
+    Refused(ListRefused),
+    /// There are no keys to believe it by.
+    NoKeys,
+    /// The thread that looked at it is gone.
+    Internal,
+}
+
+impl Problem {
+    fn failure(&self) -> Failure {
+        let failure = |label, message: String| Failure { label, message, retry_after: None };
+        match self {
+            Self::Fetch(error) => Failure { label: error.label(), message: error.to_string(), retry_after: error.retry_after() },
+            Self::Refused(refused) => failure(refused.label(), refused.to_string()),
+            Self::NoKeys => failure("no_keys", "there are no keys of the issuer yet, or none that are within their bound".into()),
+            Self::Internal => failure("internal", "the list could not be looked at".into()),
+        }
+    }
+
+    /// Whether other keys of the issuer would help.
+    fn is_about_keys(&self) -> bool {
+        matches!(self, Self::NoKeys) || matches!(self, Self::Refused(refused) if refused.label() == "key_unknown")
+    }
+}
+
+/// The list, for how long it is good, and what is to be counted.
+async fn pull(
+    context: &Context,
+    feed: &StatusListFeed,
+    held: Option<&Held>,
+    keys: Option<Arc<KeySet>>,
+) -> Result<(Held, Duration, &'static str), Problem> {
+    let keys = keys.ok_or(Problem::NoKeys)?;
+    let request = GetRequest {
+        url: &feed.source.url,
+        if_none_match: held.and_then(|held| held.etag.as_deref()),
+        authorization: None,
+        accept: "application/statuslist+jwt",
+        deadline: DEADLINE,
+        max_body_bytes: MAX_BYTES,
+    };
+    let (next, result) = match (context.client.get(request).await.map_err(Problem::Fetch)?, held) {
+        // What HTTP says of how long it may be cached does not count beside `exp` and `ttl` (section 8.2).
+        (Fetched::NotModified { .. }, Some(held)) => (held.clone(), "unchanged"),
+        (Fetched::NotModified { .. }, None) => return Err(Problem::Internal),
+        (Fetched::Body { bytes, etag, .. }, held) => {
+            let list = verified(feed, bytes, keys, clock::now()).await?;
+            if let Some(held) = held.and_then(Held::list) {
+                list.check_follows(held).map_err(Problem::Refused)?;
+            }
+            (Held { data: Arc::new(list.into()), etag }, "ok")
+        }
+    };
+    let good_for = next.list().and_then(|list| list.good_for(clock::now(), feed.source.max_staleness));
+    good_for.map(|good_for| (next, good_for, result)).ok_or(Problem::Refused(ListRefused::Expired))
+}
+
+/// A large list takes a moment, which is nothing for a thread that answers checks.
+async fn verified(feed: &StatusListFeed, bytes: Bytes, keys: Arc<KeySet>, now: UnixTime) -> Result<StatusList, Problem> {
+    let rules = feed.rules.clone();
+    let verified = spawn_blocking(move || {
+        let text = std::str::from_utf8(&bytes).map_err(|_| ListRefused::Malformed)?;
+        rules.verify(text, &keys, now)
+    });
+    verified.await.map_err(|_| Problem::Internal)?.map_err(Problem::Refused)
+}

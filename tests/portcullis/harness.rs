@@ -17,6 +17,7 @@ pub mod ports;
 pub mod process;
 pub mod redis;
 pub mod sidecar;
+pub mod status_list;
 pub mod stub;
 pub mod token;
 pub mod turn;

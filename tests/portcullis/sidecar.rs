@@ -16,6 +16,7 @@ mod redis;
 mod reload;
 mod revocation_file;
 mod stale;
+mod status_list;
 
 /// A path that viewers may read and editors may write.
 pub const POST: &str = "/blog/tenants/acme/posts/1";

@@ -299,3 +299,26 @@ routes: [{ path: /, methods: { GET: { access: public } } }]";
     assert_eq!((settings.when_unwritable, settings.max_queue, settings.sync), (WhenUnwritable::Continue, 8, true));
     assert_eq!((settings.key_file, settings.deadline), (Some("/k".into()), Duration::from_millis(2)));
 }
+
+#[test]
+fn a_status_list_is_believed_by_the_keys_and_rules_of_its_issuer() {
+    let lists = "revocations: [{ url: https://id.example.com/r }, { status_list: https://id.example.com/Lists/1, refresh: 10s, \
+                 max_staleness: 90s, when_stale: fail_open }, { status_list: https://cdn.example.com }]\n    require: [status]";
+    let text = BASE.replace("audiences: [blog]", &format!("audiences: [blog]\n    {lists}"));
+    let configuration = compile(&format!("{text}routes: [{{ path: /, methods: {{ GET: {{ access: authenticated }} }} }}]")).unwrap();
+    let issuer = configuration.snapshot.issuers.iter().next().unwrap();
+    let names: Vec<&str> = issuer.revocations.iter().map(|rule| &*rule.name).collect();
+    assert_eq!(names, ["feed", "status_list", "status_list-2"]);
+    // What tokens have to say is what is written, not what a URL parser makes of it.
+    let lists: Vec<(&str, SourceId)> = issuer.status_lists.iter().map(|list| (&*list.uri, list.source)).collect();
+    let [_, first, second] = &*issuer.revocations else { panic!("three sources") };
+    assert_eq!(lists, [("https://id.example.com/Lists/1", first.source), ("https://cdn.example.com", second.source)]);
+    assert!(issuer.required.status);
+    let feeds: Vec<&StatusListFeed> =
+        configuration.sources.iter().filter_map(|source| if let SourceFeed::StatusList(feed) = &source.feed { Some(feed) } else { None }).collect();
+    let [first, second] = feeds.as_slice() else { panic!("two lists") };
+    assert_eq!((first.source.refresh, first.source.max_staleness, first.source.when_stale), (secs(10), secs(90), WhenStale::FailOpen));
+    assert_eq!((second.source.refresh, second.source.max_staleness, second.source.when_stale), (secs(60), secs(300), WhenStale::Deny));
+    assert_eq!((first.keys, &*first.rules.issuer, &*first.rules.uri), (issuer.keys, &*issuer.issuer, "https://id.example.com/Lists/1"));
+    assert_eq!((&first.rules.algorithms, first.rules.key_id, first.rules.leeway), (&issuer.algorithms, issuer.key_id, issuer.leeway));
+}

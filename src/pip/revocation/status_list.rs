@@ -123,9 +123,11 @@ async fn other_keys(
 fn withdraw_if_distrusted(context: &Context, source: &Source, held: &mut Option<Held>, keys: Option<&KeySet>) {
     let (Some(held), Some(keys)) = (held, keys) else { return };
     if !held.is_signed_by_one_of(keys) {
-        context.live.withdraw_revocations(source.id);
         held.etag = None;
-        tracing::warn!(issuer = %source.issuer, "the key that signed the status list is none of the issuer's any more; the list is fetched again");
+        if context.live.pulled_revocations(source.id).is_some() {
+            context.live.withdraw_revocations(source.id);
+            tracing::warn!(issuer = %source.issuer, "the key that signed the status list is none of the issuer's any more; the list is fetched again");
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::pdp::request::Host;
 use crate::pdp::revocation::RevocationKind;
 use crate::pdp::tenant::Realm;
 use crate::pdp::token::algorithm::Algorithm;
-use crate::pdp::token::profile::{AcceptedTypes, KeyIdPolicy, WhenStale};
+use crate::pdp::token::profile::{AcceptedTypes, KeyIdPolicy, SourceId, WhenStale};
 
 const FULL: &str = r#"
 listen:

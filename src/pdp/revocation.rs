@@ -293,12 +293,11 @@ impl RevocationData {
             Self::List(list) if list.revokes(token) => Verdict::Revoked,
             Self::List(list) if list.is_complete_at(now) => Verdict::Passes,
             Self::List(_) => Verdict::Unknown,
-            Self::Statuses(list) => match token.claims().status.filter(|reference| reference.list == source) {
-                // It refers to another list, or to none.
-                None => Verdict::Passes,
-                Some(reference) if keys().is_some_and(|keys| list.signer.is_in(&keys)) => list.judge(reference.index),
-                // By a key that left, and who knows who has it now.
-                Some(_) => Verdict::Unknown,
+            // By a key that left, and who knows who has it now: as old as if nobody had confirmed it, for tokens of other lists too.
+            Self::Statuses(list) if !keys().is_some_and(|keys| list.signer.is_in(&keys)) => Verdict::Unknown,
+            Self::Statuses(list) => match token.claims().status {
+                Some(reference) if reference.list == source => list.judge(reference.index),
+                Some(_) | None => Verdict::Passes,
             },
         }
     }

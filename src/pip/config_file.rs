@@ -228,17 +228,22 @@ async fn settle<F>(reported: Option<&Reported>, debounce: Duration, mut reading:
 where
     F: Future<Output = Option<Reading>>,
 {
+    let is_news = |content: &Reported| reported != Some(content);
     let mut latest = reading().await?;
+    let mut content = Reported::from(&latest);
+    // Most readings are made because it is time for one, and find what there was.
+    if !is_news(&content) {
+        return None;
+    }
     for _ in 1..MAX_READINGS {
-        let content = Reported::from(&latest);
-        if reported == Some(&content) {
-            return None;
-        }
         sleep(debounce).await;
         latest = reading().await?;
-        if Reported::from(&latest) == content {
-            return Some(latest);
+        let before = std::mem::replace(&mut content, Reported::from(&latest));
+        // What was reported counts for no more than anything else while the content does not rest: among versions that are swapped
+        // again and again it comes by all the time.
+        if before == content {
+            break;
         }
     }
-    Some(latest)
+    is_news(&content).then_some(latest)
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::harness::process::{command, programs};
 use crate::harness::sidecar::edit;
 use crate::harness::{mesh, sidecar};
+use crate::sidecar::loading;
 
 fn portcullis<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> Output {
     command(programs::portcullis()).args(arguments).output().expect("portcullis runs")
@@ -225,4 +226,56 @@ fn check_notes_a_token_file_that_cannot_be_read_here() {
     assert!(says().contains("there is no token in it"), "{}", says());
     fs::write(&secret, "secret\n").expect("the token");
     assert!(!says().contains("note:"), "{}", says());
+}
+
+#[test]
+fn a_configuration_that_fails_its_own_tests_is_neither_good_nor_started() {
+    let folder = mesh::folder();
+    let text = fs::read_to_string(good(folder.path())).expect("the configuration");
+    let path = folder.path().join("tested.yaml");
+    fs::write(&path, loading::tested(&text)).expect("the configuration");
+    let tests = folder.path().join("tests");
+    let run = || portcullis([Path::new("run"), Path::new("--config"), &path]);
+
+    for output in [check(&path), run()] {
+        assert_eq!(output.status.code(), Some(1));
+        assert!(err(&output).contains("tests: no such file or directory"), "{}", err(&output));
+    }
+    fs::create_dir(&tests).expect("a folder");
+    for output in [check(&path), run()] {
+        assert_eq!(output.status.code(), Some(1));
+        assert!(err(&output).contains("tests/*.yaml: there is no such policy test"), "{}", err(&output));
+    }
+    fs::write(tests.join("viewers.yaml"), loading::tests(loading::WRITING)).expect("tests");
+    for output in [check(&path), run()] {
+        assert_eq!(output.status.code(), Some(1));
+        let said = err(&output);
+        assert!(said.contains("viewers.yaml:5:3: a viewer writes: decision: expected allow allowed, got deny permission_missing"), "{said}");
+        assert!(said.contains("configuration.tests: 1 of 2 policy tests failed"), "{said}");
+    }
+    assert!(!folder.path().join("authz.sock").exists(), "nothing was started");
+
+    fs::write(tests.join("viewers.yaml"), loading::tests(loading::NOT_WRITING)).expect("tests");
+    let output = check(&path);
+    assert!(output.status.success(), "{}", err(&output));
+    assert!(out(&output).contains("2 policy tests passed"), "{}", out(&output));
+    let report: Value = serde_json::from_str(&out(&portcullis([Path::new("check"), &path, Path::new("--json")]))).expect("JSON");
+    assert_eq!((&report["valid"], &report["policy_tests"]), (&true.into(), &2.into()));
+    // The same by hand.
+    assert!(portcullis([Path::new("test"), &tests, Path::new("--config"), &path]).status.success());
+
+    // In a folder of its own the configuration is all that there is, and so the tests are beside it.
+    let parts = folder.path().join("parts");
+    fs::create_dir(&parts).expect("a folder");
+    fs::copy(&path, parts.join("policy.yaml")).expect("copied");
+    fs::copy(tests.join("viewers.yaml"), parts.join("viewers.yaml")).expect("copied");
+    fs::create_dir(parts.join("tests")).expect("a folder");
+    fs::copy(tests.join("viewers.yaml"), parts.join("tests/viewers.yaml")).expect("copied");
+    let output = check(&parts);
+    assert!(err(&output).contains("viewers.yaml:4:3: cases: this is a policy test"), "{}", err(&output));
+    fs::remove_file(parts.join("viewers.yaml")).expect("removed");
+    assert!(check(&parts).status.success(), "{}", err(&check(&parts)));
+    let text = fs::read_to_string(parts.join("policy.yaml")).expect("the configuration");
+    fs::write(parts.join("policy.yaml"), edit(&text, "tests/*.yaml", "policy.yaml")).expect("the configuration");
+    assert!(err(&check(&parts)).contains("is part of the configuration and no policy test"), "{}", err(&check(&parts)));
 }

@@ -4,6 +4,7 @@ mod admin;
 mod answers;
 mod assertion;
 mod audit;
+mod clock;
 mod directory;
 mod drain;
 mod forms;
@@ -11,12 +12,14 @@ mod garbage;
 mod health;
 mod keys;
 mod listeners;
+pub mod loading;
 mod metrics;
 mod redis;
 mod reload;
 mod revocation_file;
 mod stale;
 mod status_list;
+mod swaps;
 
 /// A path that viewers may read and editors may write.
 pub const POST: &str = "/blog/tenants/acme/posts/1";

@@ -319,7 +319,7 @@ async fn a_half_written_file_is_not_believed() {
 #[tokio::test]
 async fn a_gap_between_remove_and_create_is_not_reported() {
     let (old, new) = (Some("old"), Some("new"));
-    assert_eq!(settled(old, &[None, old]).await, (None, 2));
+    assert_eq!(settled(old, &[None, old, old]).await, (None, 3));
     let replaced = [None, new, new];
     assert_eq!(settled(old, &replaced).await, (Some(reading(new)), 3));
 }
@@ -387,6 +387,16 @@ async fn a_dropped_watcher_ends_its_task() {
         }
     };
     assert!(timeout(LONG, ended).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_was_reported_may_come_by_among_others_without_an_end_to_the_looking() {
+    let [a, b, c] = ["a", "b", "c"].map(Some);
+    let swapped = [b, a, c, a, b, c, a, b, a, c, b];
+    assert_eq!(settled(a, &swapped).await, (Some(reading(c)), MAX_READINGS));
+    assert_eq!(settled(a, &[b, a, b, b, a]).await, (Some(reading(b)), 4));
+    assert_eq!(settled(a, &[b, c, a, a, b]).await, (None, 4));
+    assert_eq!(settled(b, &swapped[1..]).await, (None, MAX_READINGS), "the last one is what was reported");
 }
 
 /// The test texts' configurations name their tests one by one, a line each.

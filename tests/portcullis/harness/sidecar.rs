@@ -51,6 +51,16 @@ impl Sidecar {
         Self::start_at(folder, &config).await
     }
 
+    /// The same, with variables for its environment.
+    pub async fn start_with(folder: &Path, configuration: &str, environment: &[(&str, &str)]) -> Self {
+        let config = folder.join("portcullis.yaml");
+        fs::write(&config, configuration).expect("the configuration");
+        let arguments = ["run", "--config", &config.display().to_string()];
+        let process = Process::start_with("sidecar", programs::portcullis(), arguments, environment, folder);
+        let (process, grpc, admin) = Self::listening(process).await;
+        Self { process, config, admin, grpc, socket: folder.join("authz.sock"), folder: folder.into() }
+    }
+
     /// Starts it with what is at this path.
     pub async fn start_at(folder: &Path, config: &Path) -> Self {
         let (process, grpc, admin) = Self::launch(folder, config).await;

@@ -241,12 +241,12 @@ impl CaseFile {
         read::file(name, text)
     }
 
-    /// Whether this is the text of a test file and not, say, of a configuration, which has neither of these keys.
+    /// Whether this is the text of a test file and not, say, of a configuration.
     ///
     /// # Errors
     /// When it is not YAML, so that nobody can tell.
     pub fn is_one(name: &str, text: &str) -> Result<bool, Problems> {
-        super::reader::has_key(name, text, &["cases", "configuration"])
+        super::reader::is_test_file(name, text)
     }
 
     /// The reasons that its cases and their later steps expect.

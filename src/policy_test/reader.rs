@@ -46,17 +46,23 @@ pub(super) fn read<T>(name: &str, text: &str, read: impl FnOnce(Node<'_>, &mut P
     }
 }
 
-/// Whether a file has one of these keys.
-pub(super) fn has_key(name: &str, text: &str, keys: &[&str]) -> Result<bool, Problems> {
+/// Whether a file is one of cases: it has the key `cases`, or at least a `configuration` that is not how a configuration is loaded.
+pub(super) fn is_test_file(name: &str, text: &str) -> Result<bool, Problems> {
     let mut problems = Problems::default();
     let documents = config::load(name, text, &mut problems).ok_or(problems)?;
-    let has = |root: &MarkedYaml<'_>| match &root.data {
-        YamlData::Mapping(mapping) => {
-            mapping.keys().any(|key| matches!(&key.data, YamlData::Value(Scalar::String(text)) if keys.contains(&&**text)))
-        }
-        _ => false,
+    let is_one = |root: &MarkedYaml<'_>| {
+        let stated = member(root, "configuration");
+        let is_how_to_load = stated.is_some_and(|stated| ["tests", "max_stale"].iter().any(|key| member(stated, key).is_some()));
+        member(root, "cases").is_some() || (stated.is_some() && !is_how_to_load)
     };
-    Ok(documents.iter().any(has))
+    Ok(documents.iter().any(is_one))
+}
+
+/// What a mapping has under a key.
+fn member<'n>(node: &'n MarkedYaml<'n>, name: &str) -> Option<&'n MarkedYaml<'n>> {
+    let YamlData::Mapping(mapping) = &node.data else { return None };
+    let is_it = |key: &MarkedYaml<'_>| matches!(&key.data, YamlData::Value(Scalar::String(text)) if **text == *name);
+    mapping.iter().find(|(key, _)| is_it(key)).map(|(_, value)| value)
 }
 
 /// Notes a problem and goes on without what could not be read.

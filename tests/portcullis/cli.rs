@@ -250,7 +250,10 @@ fn a_configuration_that_fails_its_own_tests_is_neither_good_nor_started() {
     for output in [check(&path), run()] {
         assert_eq!(output.status.code(), Some(1));
         let said = err(&output);
-        assert!(said.contains("viewers.yaml:5:3: a viewer writes: decision: expected allow allowed, got deny permission_missing"), "{said}");
+        assert!(
+            said.contains("viewers.yaml:5:3: a viewer writes: decision: expected allow allowed, got deny permission_missing"),
+            "{said}"
+        );
         assert!(said.contains("configuration.tests: 1 of 2 policy tests failed"), "{said}");
     }
     assert!(!folder.path().join("authz.sock").exists(), "nothing was started");

@@ -471,3 +471,26 @@ fn a_test_in_the_folder_of_a_configuration_is_part_of_it_and_cannot_be_named() {
     assert_eq!(error, ReadError::IsConfiguration { path: directory.path().join("b.yaml") });
     assert!(error.to_string().contains("keep tests in a folder of their own"));
 }
+
+#[tokio::test]
+async fn a_config_map_with_its_tests_is_swapped_as_a_whole() {
+    for by in BOTH {
+        let mount = config_map("tests.yaml\n# one");
+        write(&mount.path().join("..v1/tests.yaml"), "one");
+        symlink("..data/tests.yaml", mount.path().join("tests.yaml")).expect("linked");
+        let mut watcher = by.watch_with_tests(&mount.path().join("config.yaml"), |_| vec!["tests.yaml".into()], None);
+        let pair = |source: &ConfigSource| {
+            [&source.files[0].text, &source.tests[0].text].map(|text| text.rsplit(' ').next().unwrap_or_default().to_string())
+        };
+        assert_eq!(pair(&*changed(&mut watcher).await), ["one", "one"], "{by:?}");
+        for (from, to, text) in [("..v1", "..v2", "two"), ("..v2", "..v3", "three")] {
+            fs::create_dir(mount.path().join(to)).expect("created");
+            write(&mount.path().join(to).join("config.yaml"), &format!("tests.yaml\n# {text}"));
+            write(&mount.path().join(to).join("tests.yaml"), text);
+            symlink(to, mount.path().join("..data_tmp")).expect("linked");
+            fs::rename(mount.path().join("..data_tmp"), mount.path().join("..data")).expect("renamed");
+            fs::remove_dir_all(mount.path().join(from)).expect("removed");
+            assert_eq!(pair(&*changed(&mut watcher).await), [text, text], "{by:?}");
+        }
+    }
+}

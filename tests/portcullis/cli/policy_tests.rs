@@ -200,6 +200,21 @@ fn a_filter_chooses_cases_by_name() {
 }
 
 #[test]
+fn a_configuration_that_says_how_it_is_loaded_is_not_taken_for_a_test_file() {
+    let folder = folder(&[("tests.yaml", CASES)]);
+    for (text, is_test) in [
+        ("configuration: { tests: [\"*.yaml\"] }\n", false),
+        ("configuration: { max_stale: 1h }\nroutes: []\n", false),
+        ("configuration: { file: policy.yaml }\n", true),
+        ("configuration: { tests: a, file: b }\ncases: {}\n", true),
+        ("configuration: nonsense\n", true),
+    ] {
+        fs::write(folder.path().join("other.yaml"), text).expect("a file");
+        assert_eq!(test(folder.path(), &["."]).status.success(), !is_test, "{text}");
+    }
+}
+
+#[test]
 fn another_configuration_can_be_tried() {
     let folder = folder(&[("tests.yaml", CASES), ("bare.yaml", &CASES.replace("configuration: { file: policy.yaml }\n", ""))]);
     fs::write(folder.path().join("new.yaml"), POLICY.replace("orders:read\"] }", "orders:list\"] }")).expect("a policy");

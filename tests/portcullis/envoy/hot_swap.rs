@@ -97,6 +97,8 @@ async fn ten_thousand_requests_during_swaps_are_each_decided_by_one_whole_versio
     for (path, status, seen, id) in &records {
         let entry = &log[id];
         let decided_by = if entry["revision"] == *first { 'a' } else { 'b' };
+        let generation = entry["generation"].as_u64().expect("a generation");
+        assert_eq!(generation % 2 == 1, decided_by == 'a', "they take turns: {entry}");
         assert!(revisions.contains(entry["revision"].as_str().unwrap_or_default()), "{entry}");
         let passes = match *path {
             "/blog/x" => decided_by == 'a',

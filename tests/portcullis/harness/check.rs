@@ -115,6 +115,7 @@ pub struct Verdict {
     pub reason: String,
     pub route: Option<String>,
     pub revision: String,
+    pub generation: u64,
 }
 
 impl Verdict {
@@ -155,6 +156,11 @@ impl Verdict {
             }
             HttpResponse::ErrorResponse(_) => return Err("an error response leaves the choice to failure_mode_allow".into()),
         };
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a small whole number")]
+        let generation = match fields.get("generation").and_then(|value| value.kind.as_ref()) {
+            Some(Kind::NumberValue(number)) if *number >= 1.0 && number.fract() == 0.0 => *number as u64,
+            other => return Err(format!("generation is {other:?}")),
+        };
         let pair = |header: &HeaderValue| (header.key.clone(), header.value.clone());
         let mut headers: Vec<_> = headers.iter().filter_map(|option| option.header.as_ref()).map(pair).collect();
         headers.sort();
@@ -169,6 +175,7 @@ impl Verdict {
             reason: required("reason")?,
             route: text("route")?,
             revision: required("revision")?,
+            generation,
         })
     }
 

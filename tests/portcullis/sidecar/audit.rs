@@ -108,7 +108,7 @@ async fn a_check_of_an_audited_route_is_recorded_with_who_when_and_what_passes_a
     let what = json!({ "method": "GET", "route": "post", "parameters": { "tenant": "acme", "id": "1" } });
     assert_eq!(allowed["what"], what);
     assert_eq!((&allowed["decision"], &allowed["reason"], &allowed["status"]), (&"allow".into(), &"allowed".into(), &Value::Null));
-    assert_eq!(allowed["revision"], revision);
+    assert_eq!((&allowed["revision"], &allowed["generation"]), (&revision, &1.into()));
     let time: jiff::Timestamp = allowed["time"].as_str().expect("a time").parse().expect("RFC 3339");
     assert!((begin..=portcullis::clock::now().as_millis()).contains(&time.as_millisecond()), "{time}");
 
@@ -440,6 +440,7 @@ async fn a_new_policy_is_recorded_and_the_trail_itself_stays_as_it_was_at_the_st
     wait::until_true("the record of it", PATIENCE, async || lab.records().len() == 2).await;
     let record = &lab.records()[1];
     assert_eq!((&record["event"], &record["revision"]), (&"configuration".into(), &lab.sidecar.dump().await["revision"]));
+    assert_eq!(record["generation"], 2);
 
     // A sidecar without a trail does not take routes on that it could not record.
     let without = edit(&usual, usual.lines().next().expect("a line"), "");

@@ -173,3 +173,16 @@ async fn a_new_issuer_is_known_by_the_time_its_policy_is_in_force() {
     lab.sidecar.generation_is(3).await;
     assert_eq!(lab.sidecar.ask(&ask).await.reason, "issuer_unknown");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_record_of_a_decision_names_the_policy_that_made_it() {
+    let mut lab = Lab::start().await;
+    for (generation, text) in [(1, lab.policy()), (2, generous(&lab.policy())), (3, lab.policy())] {
+        lab.sidecar.replace_config(&text);
+        lab.sidecar.generation_is(generation).await;
+        let verdict = lab.sidecar.ask(&Ask::get("/blog/me")).await;
+        let revision = lab.sidecar.dump().await["revision"].clone();
+        assert_eq!((verdict.generation, revision), (generation, verdict.revision.clone().into()));
+        lab.sidecar.process.log_line(&format!("revision=\"{}\" generation={generation}", verdict.revision)).await;
+    }
+}

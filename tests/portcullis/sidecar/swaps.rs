@@ -28,7 +28,8 @@ const LETTERS: [&str; 3] = ["a", "b", "c"];
 /// other letter's path, and who is asking is told in a header of this version.
 fn version(usual: &str, letter: &str) -> String {
     let role = format!("headers: {{ user: x-user-{letter} }}\n\nroles:\n  swapped: {{ permissions: [\"blog:{letter}.*\"] }}\n");
-    let route = |path: &str, needs: &str| format!("  - path: /blog/{path}\n    methods: {{ GET: {{ permission: \"blog:{needs}.read\" }} }}\n");
+    let route =
+        |path: &str, needs: &str| format!("  - path: /blog/{path}\n    methods: {{ GET: {{ permission: \"blog:{needs}.read\" }} }}\n");
     let routes: String = LETTERS.iter().map(|other| route(other, other)).collect();
     edit(usual, "roles:\n", &role) + &routes + &route("both", letter)
 }
@@ -38,7 +39,12 @@ fn wrong(versions: &BTreeMap<String, &str>, path: &str, verdict: &Verdict) -> Op
     let Some(letter) = versions.get(&verdict.revision) else { return Some(format!("decided by nothing that was ever good: {verdict:?}")) };
     let allowed = path == "/blog/both" || path.ends_with(letter);
     let header = format!("x-user-{letter}");
-    let told: Vec<&str> = verdict.headers.iter().map(|(name, _)| name.as_str()).filter(|name| name.len() == header.len() && name.starts_with("x-user-")).collect();
+    let told: Vec<&str> = verdict
+        .headers
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .filter(|name| name.len() == header.len() && name.starts_with("x-user-"))
+        .collect();
     let right = if allowed {
         verdict.passes && verdict.reason == "allowed" && told == [header.as_str()]
     } else {
@@ -85,7 +91,8 @@ async fn configuration_swapped_every_100_ms_under_load() {
     let started = Instant::now();
     let mut swaps = 0;
     while swaps < SWAPS || lab.sidecar.generation().await < GENERATIONS {
-        let news = || lab.sidecar.process.log().lines().filter(|line| !line.contains("portcullis::decision")).collect::<Vec<_>>().join("\n");
+        let news =
+            || lab.sidecar.process.log().lines().filter(|line| !line.contains("portcullis::decision")).collect::<Vec<_>>().join("\n");
         assert!(started.elapsed() < PATIENCE, "{swaps} swaps, and hardly any came into force:\n{}", news());
         ticks.tick().await;
         let text = &texts[swaps % 3];

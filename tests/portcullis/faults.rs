@@ -3,4 +3,6 @@
 mod feeds;
 mod key_sets;
 mod oracle;
+mod rotation;
+mod start;
 mod ward;

@@ -1,10 +1,13 @@
 //! Feeds of revocations that fail.
 
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use super::ward::{self, FAULTS, Patient, TROUBLES, Ward, ask, megabytes, refused};
 use crate::harness::hostile::{Behaviour, Document, Hostile};
 use crate::harness::oracle::{Probe, Says};
+use crate::harness::turn;
+use crate::harness::wait::{self, PATIENCE};
 
 const STALE: Says = Says::Refuses(503, "revocations_stale");
 const MAX_STALENESS: Duration = Duration::from_secs(8);
@@ -14,9 +17,9 @@ const SLACK: Duration = Duration::from_secs(5);
 const NOTICED: Duration = Duration::from_secs(5);
 /// When a request that gets no answer is given up: ten seconds after the feed should have answered.
 const DEADLINE: Duration = Duration::from_secs(11);
-/// How much the memory of the sidecar may grow with all faults at once: less than one list may have. One of the bodies is 50 MB of
-/// nothing, which is within that bound and is read.
-const GROWTH: u64 = 160 << 20;
+/// How much the memory of the sidecar may grow with all faults at once. One of the bodies is 50 MB of nothing, which is less than a
+/// list may have (160 MiB), and is read; while a buffer grows there are two of it.
+const GROWTH: u64 = 2 * 160 << 20;
 
 fn revocations(url: &str) -> String {
     format!("{{ url: \"{url}\", wait: 1s, max_staleness: {}s, when_stale: deny }}", MAX_STALENESS.as_secs())
@@ -82,4 +85,87 @@ async fn a_feed_that_fails_in_any_way_harms_no_decision_within_its_bound_and_fai
     ward::assert_asked_decently(&hostile, &paths, began);
     eprintln!("memory: {:.1} MB before, at most {:.1} MB; {report}", megabytes(before), megabytes(memory));
     assert!(memory < before + GROWTH, "from {before} bytes to {memory}");
+}
+
+/// What may be held of a million entries, and what the allocator keeps: 16 bytes each, and as much again while they change.
+const HELD: u64 = 64 << 20;
+/// What a list of revocations may have.
+const MOST: usize = 160 << 20;
+const ENTRIES: usize = 1_000_000;
+
+/// A feed's whole answer with so many sessions.
+fn whole(entries: usize) -> String {
+    let mut text = String::with_capacity(entries * 64);
+    text.push_str("{\"cursor\":\"1\",\"full\":true,\"entries\":[{\"type\":\"sid\",\"id\":\"stolen\"}");
+    for number in 1..entries {
+        write!(text, ",{{\"type\":\"sid\",\"id\":\"session-{number:016x}\",\"expires\":4000000000}}").unwrap();
+    }
+    text.push_str("]}");
+    text
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_million_revocations_are_enforced_in_little_memory_and_fail_closed_when_their_feed_dies() {
+    let _turn = turn::take().await;
+    let hostile = Hostile::start().await;
+    let url = hostile.serve("/feed", Document::feed(&[]));
+    let settings = format!("{{ url: \"{url}\", wait: 0s, max_staleness: 8s, when_stale: deny }}");
+    let probes = [
+        ask("usual", "many", "usual", Says::Passes),
+        ask("stolen", "many", "stolen", Says::Passes),
+        ask("last", "many", &format!("session-{:016x}", ENTRIES - 1), Says::Passes),
+    ];
+    let ward = Ward::open(&[Patient::with_revocations("many", &settings)], probes).await;
+    ward.oracle.rounds(20).await;
+    let (before, quiet) = (ward.sidecar.process.resident_bytes(), ward.oracle.report());
+
+    // Reading it takes seconds in a program that is not optimized.
+    ward.oracle.change_all(&["stolen", "last"], &Says::Refuses(401, "token_revoked"), PATIENCE);
+    hostile.publish("/feed", Document::Text(whole(ENTRIES).into()));
+    let (took, most) = ward.changed(&["stolen", "last"]).await;
+    let metrics = ward.sidecar.metrics().await;
+    assert_eq!(metrics.get("portcullis_revocation_entries{issuer=\"many\"}") as usize, ENTRIES);
+    let swapped = ward.oracle.report();
+    let held = wait::until("memory that is given back", PATIENCE, async || {
+        let now = ward.sidecar.process.resident_bytes();
+        (now < before + HELD).then_some(now)
+    })
+    .await;
+    eprintln!(
+        "a million revocations in {took:?}: {:.1} MB before, {:.1} MB at most, {:.1} MB then",
+        megabytes(before),
+        megabytes(most),
+        megabytes(held)
+    );
+    eprintln!("before: {quiet}\nwith the swap: {swapped}");
+
+    ward.oracle.change("usual", STALE, Duration::from_secs(8) + SLACK);
+    ward.oracle.change_all(&["stolen", "last"], &refused(), Duration::ZERO);
+    hostile.refuse();
+    ward.changed(&["usual"]).await;
+    ward.oracle.rounds(5).await;
+    ward.oracle.stop().await.assert_none_wrong();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endless_list_of_revocations_is_read_up_to_its_bound_and_refused_whole() {
+    let _turn = turn::take().await;
+    let hostile = Hostile::start().await;
+    let url = hostile.serve("/feed", Document::feed(&["stolen"]));
+    let settings = format!("{{ url: \"{url}\", wait: 0s, max_staleness: 60s, when_stale: deny }}");
+    let probes = [ask("usual", "endless", "usual", Says::Passes), ask("stolen", "endless", "stolen", refused())];
+    let ward = Ward::open(&[Patient::with_revocations("endless", &settings)], probes).await;
+    let before = ward.sidecar.process.resident_bytes();
+    hostile.behave("/feed", Behaviour::Endless);
+    let mut most = 0;
+    wait::until_true("the list to be refused twice", PATIENCE, async || {
+        most = most.max(ward.sidecar.process.resident_bytes());
+        ward.failures("endless", "revocations").await >= 2.0
+    })
+    .await;
+    let taken = hostile.sent("/feed") as usize / 2;
+    eprintln!("{:.1} MB before, at most {:.1} MB; {:.1} MB taken", megabytes(before), megabytes(most), megabytes(taken as u64));
+    assert!(taken < MOST + (16 << 20), "{taken} bytes were taken");
+    assert!(most < before + GROWTH, "from {before} bytes to {most}");
+    ward.oracle.stop().await.assert_none_wrong();
 }

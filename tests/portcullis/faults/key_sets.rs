@@ -14,8 +14,9 @@ const SLACK: Duration = Duration::from_secs(5);
 const NOTICED: Duration = Duration::from_secs(5);
 /// When a fetch that gets no answer is given up.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// How much the memory of the sidecar may grow with all faults at once: what one key set may have, 1 MiB, for each of them.
-const GROWTH: u64 = (FAULTS.len() as u64) << 20;
+/// How much the memory of the sidecar may grow with all faults at once: for each of them what one key set may have, 1 MiB, and as
+/// much for reading it.
+const GROWTH: u64 = (FAULTS.len() as u64) << 21;
 
 fn jwks(url: &str) -> String {
     format!("{{ url: \"{url}\", refresh: 1s, max_stale: {}s, cooldown: 500ms }}", MAX_STALE.as_secs())

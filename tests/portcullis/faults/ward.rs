@@ -100,9 +100,21 @@ pub fn policy(folder: &std::path::Path, patients: &[Patient]) -> String {
     text.replace("@FOLDER@", &folder.display().to_string())
 }
 
+async fn start(patients: &[Patient]) -> (Sidecar, TempDir) {
+    let folder = mesh::folder();
+    let policy = policy(folder.path(), patients);
+    (Sidecar::start(folder.path(), &policy).await, folder)
+}
+
 /// A request with a token of this issuer.
 pub fn ask(name: impl Into<String>, issuer: &str, session: &str, right: Says) -> Probe {
-    let bearer = format!("Bearer {}", token::mint(json!({ "iss": format!("http://{issuer}.test"), "sid": session })));
+    ask_with_key("rsa-a", name, issuer, session, right)
+}
+
+/// The same with a token that this key signed.
+pub fn ask_with_key(key: &str, name: impl Into<String>, issuer: &str, session: &str, right: Says) -> Probe {
+    let claims = json!({ "iss": format!("http://{issuer}.test"), "sid": session });
+    let bearer = format!("Bearer {}", token::mint_with_key(key, claims));
     Probe::new(name, &Ask::get(ME).header("authorization", &bearer), right)
 }
 
@@ -114,10 +126,18 @@ pub fn refused() -> Says {
 impl Ward {
     /// Waits until all issuers' tokens pass, and asks what is to be asked from then on.
     pub async fn open(patients: &[Patient], probes: impl IntoIterator<Item = Probe>) -> Self {
-        let folder = mesh::folder();
-        let policy = policy(folder.path(), patients);
-        let sidecar = Sidecar::start(folder.path(), &policy).await;
+        let (sidecar, folder) = start(patients).await;
         sidecar.ready().await;
+        Self::watch(sidecar, folder, probes).await
+    }
+
+    /// Does not wait for anybody's being ready.
+    pub async fn unready(patients: &[Patient], probes: impl IntoIterator<Item = Probe>) -> Self {
+        let (sidecar, folder) = start(patients).await;
+        Self::watch(sidecar, folder, probes).await
+    }
+
+    async fn watch(sidecar: Sidecar, folder: TempDir, probes: impl IntoIterator<Item = Probe>) -> Self {
         let public = Probe::new("public", &Ask::get(PUBLIC), Says::Passes);
         let healthy = ask(HEALTHY, HEALTHY, "usual", Says::Passes);
         let oracle = Oracle::with(LOAD, &sidecar.socket, probes.into_iter().chain([public, healthy])).await;

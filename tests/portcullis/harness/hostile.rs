@@ -94,7 +94,7 @@ struct Shared {
 
 /// One path.
 struct Place {
-    document: Document,
+    document: Mutex<Arc<Document>>,
     behaviour: watch::Sender<Behaviour>,
     requests: AtomicU64,
     in_flight: AtomicU64,
@@ -167,7 +167,7 @@ impl Hostile {
     /// Serves a document, and gives its URL.
     pub fn serve(&self, path: &str, document: Document) -> String {
         let place = Place {
-            document,
+            document: Mutex::new(Arc::new(document)),
             behaviour: watch::Sender::new(Behaviour::Good),
             requests: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
@@ -178,6 +178,11 @@ impl Hostile {
         self.shared.paths.lock().unwrap().insert(path.into(), Arc::new(place));
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}{path}", self.address)
+    }
+
+    /// Serves another document at a path.
+    pub fn publish(&self, path: &str, document: Document) {
+        *self.place(path).document.lock().unwrap() = Arc::new(document);
     }
 
     /// From now on the path behaves like this; requests that it holds are answered like this as well.
@@ -224,9 +229,13 @@ impl Shared {
 }
 
 impl Place {
+    fn document(&self) -> Arc<Document> {
+        Arc::clone(&self.document.lock().unwrap())
+    }
+
     /// The body, unless the client knows it already.
     async fn good(&self, wire: &mut Wire, request: &wire::Request) -> std::io::Result<()> {
-        match self.document.answer(request) {
+        match self.document().answer(request) {
             Some((body, etag)) => wire.json(&body, etag.as_deref(), &self.sent).await,
             None => wire.write(b"HTTP/1.1 304 Not Modified\r\n\r\n").await,
         }
@@ -278,7 +287,7 @@ async fn behave(shared: &Shared, place: &Place, wire: &mut Wire, request: &wire:
     match behaviour {
         Behaviour::Good => {
             // A feed holds its answer, and what it is told meanwhile holds for it.
-            let told = place.document.hold(request, &place.behaviour).await;
+            let told = place.document().hold(request, &place.behaviour).await;
             if told == Behaviour::Good {
                 place.good(wire, request).await?;
             } else {
@@ -297,19 +306,19 @@ async fn behave(shared: &Shared, place: &Place, wire: &mut Wire, request: &wire:
             }
         }
         Behaviour::Hung => wire.until_closed().await,
-        Behaviour::Trickling => wire.trickle(&place.document.body(), sent).await?,
+        Behaviour::Trickling => wire.trickle(&place.document().body(), sent).await?,
         Behaviour::Status(status) => wire.status(status, "").await?,
         Behaviour::TooMany(seconds) => wire.status(429, &format!("retry-after: {seconds}\r\n")).await?,
         Behaviour::Redirect => wire.status(302, &format!("location: http://{}{}\r\n", shared.elsewhere, request.path())).await?,
         Behaviour::RedirectLoop => wire.status(307, &format!("location: {}\r\n", request.path())).await?,
         Behaviour::NotModified => wire.write(b"HTTP/1.1 304 Not Modified\r\n\r\n").await?,
         Behaviour::Html => wire.body("text/html", b"<!doctype html><title>Welcome</title>", sent).await?,
-        Behaviour::WrongType => wire.body("application/octet-stream", &place.document.body(), sent).await?,
+        Behaviour::WrongType => wire.body("application/octet-stream", &place.document().body(), sent).await?,
         Behaviour::GarbageBody => wire.body("application/json", &[0xff, 0xfe, 0x00, b'{', 0x80].repeat(200), sent).await?,
-        Behaviour::WrongJson => wire.body("application/json", place.document.of_wrong_types(), sent).await?,
+        Behaviour::WrongJson => wire.body("application/json", place.document().of_wrong_types(), sent).await?,
         Behaviour::DeepJson => wire.body("application/json", &[b"[".repeat(300_000), b"]".repeat(300_000)].concat(), sent).await?,
         Behaviour::HalfJson => {
-            let body = place.document.body();
+            let body = place.document().body();
             wire.body("application/json", body.get(..body.len() / 2).unwrap_or_default(), sent).await?;
         }
         Behaviour::Garbage => {
@@ -317,15 +326,15 @@ async fn behave(shared: &Shared, place: &Place, wire: &mut Wire, request: &wire:
             return Ok(false);
         }
         Behaviour::Truncated => {
-            wire.truncated(&place.document.body(), sent).await?;
+            wire.truncated(&place.document().body(), sent).await?;
             return Ok(false);
         }
         Behaviour::CutChunks => {
-            wire.cut_chunks(&place.document.body(), sent).await?;
+            wire.cut_chunks(&place.document().body(), sent).await?;
             return Ok(false);
         }
         Behaviour::Reset => {
-            wire.reset(&place.document.body()).await?;
+            wire.reset(&place.document().body()).await?;
             return Ok(false);
         }
         Behaviour::GzipBomb => wire.gzip_bomb(sent).await?,

@@ -1,6 +1,5 @@
 //! What a path serves as long as it behaves.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +13,7 @@ use super::wire::Request;
 /// A key set or a feed.
 pub enum Document {
     /// A JWK set.
-    Keys(Mutex<Value>),
+    Keys(Value),
     /// A feed of revocations; the cursor is the number of entries.
     Feed(watch::Sender<Vec<Value>>),
     /// Any JSON, whoever asks.
@@ -24,7 +23,7 @@ pub enum Document {
 impl Document {
     /// The set of these keys of the tests.
     pub fn keys(names: &[&str]) -> Self {
-        Self::Keys(Mutex::new(keys::key_set(names).expect("keys")))
+        Self::Keys(keys::key_set(names).expect("keys"))
     }
 
     /// A feed that names these sessions.
@@ -35,7 +34,7 @@ impl Document {
     /// The whole of it.
     pub fn body(&self) -> Bytes {
         match self {
-            Self::Keys(keys) => keys.lock().unwrap().to_string().into(),
+            Self::Keys(keys) => keys.to_string().into(),
             Self::Feed(entries) => feed(&entries.borrow(), None).into(),
             Self::Text(text) => text.clone(),
         }

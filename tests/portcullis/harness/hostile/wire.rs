@@ -1,13 +1,11 @@
 //! Answers byte by byte, well-formed or not.
 
-use std::io::{self, Write};
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::{Compress, Compression, FlushCompress};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
@@ -172,20 +170,23 @@ impl Wire {
     }
 
     pub async fn gzip_bomb(&mut self, sent: &AtomicU64) -> io::Result<()> {
-        static MEMBER: OnceLock<Vec<u8>> = OnceLock::new();
-        // 4 MB of spaces in four kilobytes; as many of them as anybody takes.
-        let member = MEMBER.get_or_init(|| {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-            encoder.write_all(&vec![b' '; 4 << 20]).and_then(|()| encoder.finish()).expect("gzip")
+        static PART: OnceLock<Vec<u8>> = OnceLock::new();
+        // A megabyte of spaces in one kilobyte. After a full flush it can be said again, as often as anybody listens.
+        let part = PART.get_or_init(|| {
+            let mut part = Vec::with_capacity(PIECE);
+            let spaces = vec![b' '; 1 << 20];
+            Compress::new(Compression::best(), false).compress_vec(&spaces, &mut part, FlushCompress::Full).expect("deflate");
+            part
         });
         self.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n")
             .await?;
-        for _ in 0..1000 {
-            self.write(format!("{:x}\r\n", member.len()).as_bytes()).await?;
-            self.counted(member, sent).await?;
+        // RFC 1952 section 2.3: a member's head with no flags, no time and an unknown system.
+        self.write(b"a\r\n\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff\r\n").await?;
+        loop {
+            self.write(format!("{:x}\r\n", part.len()).as_bytes()).await?;
+            self.counted(part, sent).await?;
             self.write(b"\r\n").await?;
         }
-        self.write(b"0\r\n\r\n").await
     }
 
     pub async fn large(&mut self, megabytes: usize, sent: &AtomicU64) -> io::Result<()> {

@@ -3,6 +3,7 @@
 mod feeds;
 mod key_sets;
 mod oracle;
+mod propagation;
 mod rotation;
 mod start;
 mod ward;

@@ -124,7 +124,8 @@ async fn a_million_revocations_are_enforced_in_little_memory_and_fail_closed_whe
     hostile.publish("/feed", Document::Text(whole(ENTRIES).into()));
     let (took, most) = ward.changed(&["stolen", "last"]).await;
     let metrics = ward.sidecar.metrics().await;
-    assert_eq!(metrics.get("portcullis_revocation_entries{issuer=\"many\"}") as usize, ENTRIES);
+    let series = metrics.names().into_iter().find(|name| name.starts_with("portcullis_revocation_entries{issuer=\"many\""));
+    assert_eq!(metrics.get(series.expect("the number of entries")) as usize, ENTRIES);
     let swapped = ward.oracle.report();
     let held = wait::until("memory that is given back", PATIENCE, async || {
         let now = ward.sidecar.process.resident_bytes();
@@ -166,6 +167,7 @@ async fn an_endless_list_of_revocations_is_read_up_to_its_bound_and_refused_whol
     let taken = hostile.sent("/feed") as usize / 2;
     eprintln!("{:.1} MB before, at most {:.1} MB; {:.1} MB taken", megabytes(before), megabytes(most), megabytes(taken as u64));
     assert!(taken < MOST + (16 << 20), "{taken} bytes were taken");
-    assert!(most < before + GROWTH, "from {before} bytes to {most}");
+    // While the buffer grows there are two of it, and those that became too small are not all given back yet.
+    assert!(most < before + 3 * MOST as u64, "from {before} bytes to {most}");
     ward.oracle.stop().await.assert_none_wrong();
 }

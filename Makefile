@@ -8,8 +8,11 @@ TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 # Options of `make demo`: EXAMPLE=saas runs that example, ONCE=1 ends after the walk, KEEP_LOGS=1 keeps its logs.
 DEMO_OPTIONS = $(if $(EXAMPLE),--example '$(EXAMPLE)') $(if $(filter 1 yes true,$(ONCE)),--once) $(if $(filter 1 yes true,$(KEEP_LOGS)),--keep-logs)
 
+# How long `make soak` lasts.
+SOAK ?= 5m
+
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench fmt lint envoy clean need-rust need-python
+.PHONY: help build demo test soak bench fmt lint envoy clean need-rust need-python
 
 help: ## list the targets
 	@echo "usage: make TARGET"
@@ -23,6 +26,10 @@ demo: need-python build envoy ## run everything behind a real Envoy and walk thr
 
 test: need-rust envoy ## run all tests, the ones through the real Envoy included
 	$(CARGO) test --locked
+	$(CARGO) test --locked --test soak -- --for 20s
+
+soak: need-rust ## everything at once for SOAK=5m with an oracle beside it; JSON=FILE also writes the report there
+	SOAK='$(SOAK)' $(CARGO) test --release --locked --test soak -- $(if $(JSON),--json '$(abspath $(JSON))')
 
 bench: need-rust ## run the benchmarks
 	$(CARGO) bench --locked --bench decide

@@ -97,6 +97,12 @@ impl Probe {
         }
     }
 
+    /// The same with an answer that is going to change within the bound.
+    pub fn turning(self, to: Says, within: Duration) -> Self {
+        self.change(to, within);
+        self
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }

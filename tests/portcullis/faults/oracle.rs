@@ -36,6 +36,13 @@ async fn an_announced_change_is_right_and_any_other_is_wrong() {
     oracle.any_of("unannounced", [Says::Passes, REVOKED]);
     oracle.change("in-vain", REVOKED, Duration::ZERO);
     oracle.rounds(10).await;
+    oracle.retire("in-vain");
+    let answered = oracle.answered();
+    let bearer = bearer("late");
+    let late = Probe::new("late", &Ask::get(POST).header("authorization", &bearer), Says::Passes);
+    oracle.add(late.turning(Says::PassesWith("x-user-id", "alice".into()), PATIENCE));
+    oracle.changed("late").await;
+    assert!(oracle.answered() > answered);
     let report = oracle.stop().await;
     assert!(report.described.iter().any(|wrong| wrong.probe == "in-vain" && wrong.expected.contains("token_revoked")), "{report}");
     assert!(report.count("announced", "token_revoked") > 0 && report.count("announced", "allowed") > 0);

@@ -184,7 +184,9 @@ impl Ward {
 pub fn assert_asked_decently(hostile: &Hostile, paths: &[String], since: Instant) {
     for path in paths {
         assert_eq!(hostile.most_in_flight(path), 1, "requests to {path} at once");
-        let (requests, most) = (hostile.requests(path), 6 + 4 * since.elapsed().as_secs());
+        // A redirect to the same server may be followed a few times before it is a loop.
+        let hops = if path == "/redirect-loop" { 6 } else { 1 };
+        let (requests, most) = (hostile.requests(path), hops * (6 + 4 * since.elapsed().as_secs()));
         assert!(requests <= most, "{requests} requests to {path} in {:?}", since.elapsed());
     }
     assert_eq!(hostile.reached_elsewhere(), 0, "a redirect was followed");

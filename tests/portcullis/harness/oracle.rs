@@ -243,7 +243,11 @@ impl Shared {
 }
 
 fn told(verdict: &Verdict) -> String {
-    format!("{verdict:?}")
+    let Verdict { passes, status, reason, revision, headers, .. } = verdict;
+    match status {
+        Some(status) if !passes => format!("{status} {reason} (revision {revision})"),
+        _ => format!("a pass, {reason} (revision {revision}), with {headers:?}"),
+    }
 }
 
 impl Line {

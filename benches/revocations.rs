@@ -15,6 +15,7 @@ use portcullis::pdp::revocation::{Batch, Revocation, RevocationData, RevocationK
 use portcullis::pdp::token::algorithm::Algorithm;
 use portcullis::pdp::token::jws::CompactJws;
 use portcullis::pdp::token::key::KeySet;
+use portcullis::pdp::token::profile::SourceId;
 use portcullis::pdp::token::verify::{VerifiedToken, verify};
 
 mod support;
@@ -76,7 +77,7 @@ fn judge(bencher: Bencher<'_, '_>, size: usize) {
     let mut turn = tokens.iter().cycle();
     bencher.bench_local(|| {
         let token = turn.next().expect("it never ends");
-        assert_eq!(black_box(&list).judge(black_box(token), now), Verdict::Passes);
+        assert_eq!(black_box(&list).judge(SourceId(0), black_box(token), || None, now), Verdict::Passes);
     });
 }
 

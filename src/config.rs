@@ -15,8 +15,8 @@ mod yaml;
 pub use problem::{Location, Problem, Problems};
 pub use schema::{
     AuditSettings, DirectorySource, GrpcAddress, JwksLocation, JwksSource, Listen, LoadRules, RedisAddress, RedisData, RedisScores,
-    RedisSource, RevocationFeed, RevocationOrigin, RevocationSource, RevokedIds, Source, SourceFeed, StatusListFeed, StatusListSource, TenantRoleFeed, TenantRoleSource,
-    WhenUnwritable,
+    RedisSource, RevocationFeed, RevocationOrigin, RevocationSource, RevokedIds, Source, SourceFeed, StatusListFeed, StatusListSource,
+    TenantRoleFeed, TenantRoleSource, WhenUnwritable,
 };
 pub(crate) use yaml::{kind, list, load, nearest};
 

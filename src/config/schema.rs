@@ -37,7 +37,9 @@ pub(super) use place::{PlaceSchema, RevealedSchema};
 pub(super) use requirement::{AccessSchema, AnswerSchema, GraphqlSchema, MethodSchema, RequirementSchema, ScopeSchema};
 pub(super) use requirements::{AuthenticationSchema, NetworkSchema, SessionSchema};
 pub(super) use revocations::RevocationSchema;
-pub use revocations::{RedisAddress, RedisData, RedisScores, RedisSource, RevocationFeed, RevocationOrigin, RevocationSource, RevokedIds, StatusListSource};
+pub use revocations::{
+    RedisAddress, RedisData, RedisScores, RedisSource, RevocationFeed, RevocationOrigin, RevocationSource, RevokedIds, StatusListSource,
+};
 pub(super) use role::{ManagesSchema, RoleSchema};
 pub(super) use route::{RouteSchema, TenantSchema};
 pub(super) use schedule::ScheduleSchema;

@@ -281,13 +281,7 @@ pub enum Verdict {
 impl RevocationData {
     /// What it says, as that of this source, of a token. The keys are those of the issuer, as of now.
     #[must_use]
-    pub fn judge(
-        &self,
-        source: SourceId,
-        token: &VerifiedToken,
-        keys: impl FnOnce() -> Option<Arc<KeySet>>,
-        now: UnixTime,
-    ) -> Verdict {
+    pub fn judge(&self, source: SourceId, token: &VerifiedToken, keys: impl FnOnce() -> Option<Arc<KeySet>>, now: UnixTime) -> Verdict {
         match self {
             // An entry that is there counts, whatever else was forgotten.
             Self::List(list) if list.revokes(token) => Verdict::Revoked,

@@ -314,8 +314,11 @@ fn a_status_list_is_believed_by_the_keys_and_rules_of_its_issuer() {
     let [_, first, second] = &*issuer.revocations else { panic!("three sources") };
     assert_eq!(lists, [("https://id.example.com/Lists/1", first.source), ("https://cdn.example.com", second.source)]);
     assert!(issuer.required.status);
-    let feeds: Vec<&StatusListFeed> =
-        configuration.sources.iter().filter_map(|source| if let SourceFeed::StatusList(feed) = &source.feed { Some(feed) } else { None }).collect();
+    let feeds: Vec<&StatusListFeed> = configuration
+        .sources
+        .iter()
+        .filter_map(|source| if let SourceFeed::StatusList(feed) = &source.feed { Some(feed) } else { None })
+        .collect();
     let [first, second] = feeds.as_slice() else { panic!("two lists") };
     assert_eq!((first.source.refresh, first.source.max_staleness, first.source.when_stale), (secs(10), secs(90), WhenStale::FailOpen));
     assert_eq!((second.source.refresh, second.source.max_staleness, second.source.when_stale), (secs(60), secs(300), WhenStale::Deny));

@@ -173,7 +173,9 @@ mod tests {
         for value in [list, "Application/StatusList+JWT", "application/statuslist+jwt; charset=utf-8"] {
             assert_eq!(check(value, list), Ok(()), "{value}");
         }
-        for value in ["application/json", "application/jwt", "application/statuslist+cwt", "text/html", "", "application/statuslist+jwt, x/y"] {
+        for value in
+            ["application/json", "application/jwt", "application/statuslist+cwt", "text/html", "", "application/statuslist+jwt, x/y"]
+        {
             assert!(check(value, list).is_err(), "{value}");
         }
         assert!(check(list, "application/jwk-set+json, application/json").is_err());

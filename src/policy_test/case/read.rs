@@ -6,8 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     BodySpec, Case, CaseFile, CaseToken, Expected, ExpectedRoute, Keys, Person, RequestSpec, RevocationEntry, RevocationState, Revoked,
-    STATUS_LIST_LENGTH, State, Step,
-    TenantRole,
+    STATUS_LIST_LENGTH, State, Step, TenantRole,
 };
 use crate::config::{self, Problems};
 use crate::pdp::decision::Reason;

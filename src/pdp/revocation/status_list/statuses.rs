@@ -87,7 +87,8 @@ impl Statuses {
     /// From the array itself.
     #[must_use]
     pub fn new(width: Width, bytes: Box<[u8]>) -> Self {
-        let revoked = bytes.iter().filter(|byte| **byte != 0).map(|byte| width.statuses_of(*byte).filter(|status| *status != 0).count()).sum();
+        let revoked =
+            bytes.iter().filter(|byte| **byte != 0).map(|byte| width.statuses_of(*byte).filter(|status| *status != 0).count()).sum();
         Self { width, bytes, revoked }
     }
 

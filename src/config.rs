@@ -14,9 +14,9 @@ mod yaml;
 
 pub use problem::{Location, Problem, Problems};
 pub use schema::{
-    AuditSettings, DirectorySource, GrpcAddress, JwksLocation, JwksSource, Listen, LoadRules, RedisAddress, RedisData, RedisScores,
-    RedisSource, RevocationFeed, RevocationOrigin, RevocationSource, RevokedIds, Source, SourceFeed, StatusListFeed, StatusListSource,
-    TenantRoleFeed, TenantRoleSource, WhenUnwritable,
+    AuditSettings, DirectorySource, Discovery, GrpcAddress, JwksLocation, JwksSource, Listen, LoadRules, ProxyChoice, ProxyUrl,
+    RedisAddress, RedisData, RedisScores, RedisSource, RevocationFeed, RevocationOrigin, RevocationSource, RevokedIds, Source, SourceFeed,
+    StatusListFeed, StatusListSource, TenantRoleFeed, TenantRoleSource, TlsFiles, Transport, WhenUnwritable,
 };
 pub(crate) use yaml::{kind, list, load, nearest};
 

@@ -3,11 +3,13 @@
 
 pub mod config_file;
 pub mod directory;
+pub mod discovery;
 pub mod http_client;
 pub mod jwks;
 pub mod refresh;
 pub mod revocation;
 pub mod tenant_roles;
+mod transport;
 
 /// What a request for something that is not public carries: the token in a file, which may be replaced at any time.
 async fn bearer(file: Option<&std::path::Path>) -> Result<Option<String>, String> {

@@ -97,6 +97,8 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
     let counters = metrics.route_counters(&snapshot.route_names);
     let live = Arc::new(Live::new(snapshot, counters));
     live.loads().succeeded(clock::now(), loading.max_stale);
+    let mut refreshers = Refreshers::new(Context { live: Arc::clone(&live), client, metrics: Arc::clone(&metrics) });
+    refreshers.read_files(&sources).await;
     let health = Health::default();
     let drain = CancellationToken::new();
     let mut doors = JoinSet::new();
@@ -121,7 +123,6 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
     tracing::info!(address = %bind::address_of(&admin_listener), "the admin listener is up");
     let admin = tokio::spawn(admin::serve(admin_listener, admin, end_of_admin.clone().cancelled_owned()));
 
-    let mut refreshers = Refreshers::new(Context { live: Arc::clone(&live), client, metrics: Arc::clone(&metrics) });
     refreshers.start(&sources);
     let watcher = ConfigWatcher::spawn(config, policy_tests::named, Some(source.hash), DEBOUNCE, POLL);
     let nudge = watcher.nudge();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 
 use super::problem::{Problem, Problems};
-use super::schema::{AssertionSchema, DirectorySource, IssuerSchema, Schema, Source, SourceFeed};
+use super::schema::{AssertionSchema, DirectorySource, IssuerSchema, Schema, Source, SourceFeed, Transport};
 use super::{Configuration, SourceFile};
 use crate::pdp::obligation::AssertionRule;
 use crate::pdp::snapshot::{IssuerTable, Snapshot};
@@ -84,9 +84,9 @@ fn assertion_rule(schema: AssertionSchema, issuers: &[IssuerSchema], problems: &
 }
 
 /// A directory is a source like others, and belongs to no issuer.
-fn directory_of(source: DirectorySource) -> (SourceId, Arc<Source>) {
+fn directory_of((source, transport): (DirectorySource, Transport)) -> (SourceId, Arc<Source>) {
     let id = SourceId(short_digest(&format!("directory {source:?}")));
-    (id, Arc::new(Source { id, issuer: "directory".into(), feed: SourceFeed::Directory(source) }))
+    (id, Arc::new(Source { id, issuer: "directory".into(), transport, feed: SourceFeed::Directory(source) }))
 }
 
 fn sha256(parts: &[&[u8]]) -> digest::Digest {

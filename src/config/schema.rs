@@ -14,6 +14,7 @@ mod audit;
 mod directory;
 mod group;
 mod issuer;
+mod jwks;
 mod loading;
 mod permissions;
 mod place;
@@ -23,13 +24,15 @@ mod revocations;
 mod role;
 mod route;
 mod schedule;
+mod transport;
 
 pub use audit::{AuditSettings, WhenUnwritable};
 pub use directory::{DirectorySource, TenantRoleSource};
 use group::Surroundings;
 pub(super) use issuer::IssuerSchema;
 pub(super) use issuer::{ATTRIBUTE_NAMES, is_attribute_name};
-pub use issuer::{JwksLocation, JwksSource, Source, SourceFeed, StatusListFeed, TenantRoleFeed};
+pub use issuer::{Source, SourceFeed, StatusListFeed, TenantRoleFeed};
+pub use jwks::{Discovery, JwksLocation, JwksSource};
 pub use loading::LoadRules;
 pub(super) use loading::named as named_tests;
 pub(super) use permissions::{PermissionSetSchema, PermissionsSchema, RungSchema, SyntaxSchema};
@@ -43,6 +46,7 @@ pub use revocations::{
 pub(super) use role::{ManagesSchema, RoleSchema};
 pub(super) use route::{RouteSchema, TenantSchema};
 pub(super) use schedule::ScheduleSchema;
+pub use transport::{ProxyChoice, ProxyUrl, TlsFiles, Transport};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -60,7 +64,7 @@ pub(super) struct Schema {
     pub roles: Vec<RoleSchema>,
     pub headers: Option<Located<HeadersSchema>>,
     pub assertion: Option<Located<AssertionSchema>>,
-    pub directory: Option<Located<DirectorySource>>,
+    pub directory: Option<Located<(DirectorySource, Transport)>>,
     pub audit: Option<Located<AuditSettings>>,
     /// There is an audit trail, which may not be one that could be read.
     pub has_audit: bool,

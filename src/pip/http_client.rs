@@ -1,18 +1,23 @@
 //! A bounded HTTP GET, which is all that the background refreshers need from HTTP.
 //!
 //! The peer is the identity service, and the client assumes that it can be slow, broken or replaced by something else.
-//! So every exchange has one deadline from the first packet to the last byte, the body is counted while it is read,
-//! redirects are never followed (a fetch goes nowhere but to the configured host), content codings are refused (there is
-//! nothing to decompress, so nothing to bomb), and whatever is not declared as what was asked for is refused before it is read. Proxy
-//! settings in the environment are ignored for the same reason as redirects.
+//! So every exchange has one deadline from the first packet to the last byte; the body is counted while it is read and while it is
+//! decoded, and gzip is the only coding; redirects are followed to the very same server only (a fetch goes nowhere but to the
+//! configured host); and whatever is not declared as what was asked for is refused before it is read.
 //!
 //! A failed fetch is one [`FetchError`]; it never yields a part of a body.
 
+mod body;
+mod connector;
 mod error;
+mod freshness;
 mod headers;
+mod proxy;
+mod redirect;
 mod resolver;
 #[cfg(test)]
 mod tests;
+mod tls_files;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,17 +25,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Body, Incoming};
+use http_body_util::Empty;
+use hyper::body::Incoming;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
+use self::connector::Connector;
 pub use self::error::{ClientError, FetchError, Phase};
+pub use self::proxy::{Environment, NoProxy, Proxy, ProxyAddress};
 use self::resolver::SystemResolver;
+use self::tls_files::Stamps;
+pub use self::tls_files::TlsFiles;
 
 /// The smallest head buffer that HTTP/1 parsing works with (hyper refuses less).
 const MIN_HEAD_BYTES: usize = 8 * 1024;
@@ -51,9 +61,6 @@ struct Pings {
 
 /// What one stream, and one connection, may have in flight towards us before we read it.
 const H2_WINDOW_BYTES: u32 = 1024 * 1024;
-
-/// The first allocation for a body.
-const MIN_GROWTH: usize = 4096;
 
 /// Bounds that hold for every exchange of one client.
 #[derive(Clone, Debug)]
@@ -110,10 +117,11 @@ pub enum Fetched {
     Body {
         /// The body, at most `max_body_bytes` long and declared as what was asked for; not parsed.
         bytes: Bytes,
-        /// The entity tag to send as `if_none_match` next time; absent when it was missing or not well formed.
+        /// The entity tag to send as `if_none_match` next time; absent when it was missing or not well formed, and after a redirect:
+        /// it belongs to one URL.
         etag: Option<String>,
-        /// `max-age` of `Cache-Control` less `Age`; zero for `no-store`, `no-cache` and an unreadable `max-age` (RFC 9111
-        /// section 4.2). Up to 68 years, so the caller bounds it.
+        /// `max-age` of `Cache-Control`, or `Expires` less `Date`, less `Age`; zero for `no-store`, `no-cache` and what cannot be
+        /// read (RFC 9111 section 4.2). Up to 68 years, so the caller bounds it.
         max_age: Option<Duration>,
     },
 }
@@ -122,12 +130,24 @@ pub enum Fetched {
 /// refresher has one in flight.
 #[derive(Clone)]
 pub struct HttpClient {
-    client: Client<HttpsConnector<HttpConnector<SystemResolver>>, Empty<Bytes>>,
+    connections: Connections,
     limits: Limits,
+    proxy: Proxy,
+}
+
+type Pool = Client<HttpsConnector<Connector>, Empty<Bytes>>;
+
+/// Idle connections, and how new ones are made.
+#[derive(Clone)]
+enum Connections {
+    /// As was said when the client was made.
+    Fixed(Pool),
+    /// With files that are looked at before each exchange.
+    Files(Arc<(TlsFiles, Mutex<Option<(Stamps, Pool)>>)>),
 }
 
 impl HttpClient {
-    /// A client that trusts the certificate authorities of Mozilla's list.
+    /// A client that trusts the certificate authorities of Mozilla's list and goes through no proxy.
     pub fn new(limits: Limits) -> Result<Self, ClientError> {
         let tls = tls_builder()?.with_webpki_roots().with_no_client_auth();
         Ok(Self::with_tls(limits, tls, PINGS))
@@ -143,30 +163,59 @@ impl HttpClient {
     }
 
     fn with_tls(limits: Limits, tls: ClientConfig, pings: Pings) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(SystemResolver);
-        tcp.enforce_http(false); // https passes through it as well; `outgoing` checks the scheme
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(limits.connect_timeout));
-        tcp.set_keepalive(Some(Duration::from_secs(15)));
+        let connections = Connections::Fixed(pool(&limits, tls, pings, Proxy::None));
+        Self { connections, limits, proxy: Proxy::None }
+    }
 
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().enable_http2().wrap_connector(tcp);
+    /// A client with the same limits that reaches servers another way. It shares no connections with this one.
+    ///
+    /// # Errors
+    /// Only without files; with files, an exchange fails when they cannot be used.
+    pub fn reaching(&self, tls: TlsFiles, proxy: Proxy) -> Result<Self, ClientError> {
+        let limits = self.limits.clone();
+        let connections = if tls.is_empty() {
+            let tls = tls_builder()?.with_webpki_roots().with_no_client_auth();
+            Connections::Fixed(pool(&limits, tls, PINGS, proxy.clone()))
+        } else {
+            Connections::Files(Arc::new((tls, Mutex::new(None))))
+        };
+        Ok(Self { connections, limits, proxy })
+    }
 
-        let head_bytes = limits.max_head_bytes.max(MIN_HEAD_BYTES);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(2)
-            .http1_max_buf_size(head_bytes)
-            .http1_max_headers(limits.max_headers)
-            .http2_max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
-            .http2_initial_stream_window_size(H2_WINDOW_BYTES)
-            .http2_initial_connection_window_size(H2_WINDOW_BYTES)
-            .http2_keep_alive_interval(pings.interval)
-            .http2_keep_alive_timeout(pings.timeout)
-            .http2_keep_alive_while_idle(true)
-            .build(connector);
-        Self { client, limits }
+    /// The connections to use now. With files, they are read again when they changed, and connections that were made with what is
+    /// gone are used no more.
+    async fn pool(&self) -> Result<Pool, FetchError> {
+        let files = match &self.connections {
+            Connections::Fixed(pool) => return Ok(pool.clone()),
+            Connections::Files(files) => Arc::clone(files),
+        };
+        let mut known = files.1.lock().await;
+        let looked = blocking({
+            let files = Arc::clone(&files);
+            move || files.0.stamps()
+        });
+        // Before they are read: what changes in between is seen next time.
+        let stamps = looked.await.map_err(FetchError::TlsFiles)?;
+        if let Some((_, pool)) = known.as_ref().filter(|(before, _)| *before == stamps) {
+            return Ok(pool.clone());
+        }
+        // Whatever comes next, nothing is fetched with what is not there any more.
+        *known = None;
+        let loaded = blocking({
+            let files = Arc::clone(&files);
+            move || files.0.load()
+        });
+        let pool = pool(&self.limits, loaded.await.map_err(FetchError::TlsFiles)?, PINGS, self.proxy.clone());
+        *known = Some((stamps, pool.clone()));
+        Ok(pool)
+    }
+
+    /// The proxy for a URL; see [`Proxy::of`].
+    ///
+    /// # Errors
+    /// When the environment names one that cannot be used.
+    pub fn proxy_for(&self, url: &Uri) -> Result<Option<&ProxyAddress>, String> {
+        self.proxy.of(url)
     }
 
     /// Fetches `request.url`.
@@ -174,43 +223,96 @@ impl HttpClient {
     /// Dropping the future ends the exchange. Succeeds only for a 200 with a whole body of the right type within the bounds, or for a
     /// 304 to a request that had `if_none_match`; everything else is a [`FetchError`].
     pub async fn get(&self, request: GetRequest<'_>) -> Result<Fetched, FetchError> {
-        let outgoing = outgoing(&request)?;
         let end = deadline(request.deadline);
         let timed_out = |phase| FetchError::Timeout { phase, after: request.deadline };
+        let mut url = request.url.clone();
+        let mut redirects = 0;
+        loop {
+            // An entity tag says something of one URL, not of where its redirects lead today.
+            let if_none_match = request.if_none_match.filter(|_| redirects == 0);
+            let response = timeout_at(end, self.exchange(GetRequest { url: &url, if_none_match, ..request }));
+            let response = response.await.map_err(|_| timed_out(Phase::Response))??;
 
-        let response = timeout_at(end, self.client.request(outgoing))
-            .await
-            .map_err(|_| timed_out(Phase::Response))?
-            .map_err(|error| FetchError::from_client(&error))?;
-
-        if response.headers().len() > self.limits.max_headers {
-            // HTTP/2 bounds the bytes of a head, but not the number of its fields.
-            return Err(FetchError::Head("too many header fields".to_owned()));
-        }
-        match response.status() {
-            StatusCode::OK => {}
-            StatusCode::NOT_MODIFIED if request.if_none_match.is_some() => {
-                let max_age = headers::max_age(response.headers());
-                return Ok(Fetched::NotModified { max_age });
+            if response.headers().len() > self.limits.max_headers {
+                // HTTP/2 bounds the bytes of a head, but not the number of its fields.
+                return Err(FetchError::Head("too many header fields".to_owned()));
             }
-            status => return Err(self.refused(status, &response)),
-        }
+            match response.status() {
+                StatusCode::OK => {}
+                StatusCode::NOT_MODIFIED if if_none_match.is_some() => {
+                    let max_age = freshness::max_age(response.headers());
+                    return Ok(Fetched::NotModified { max_age });
+                }
+                status if redirect::is_redirect(status) && redirects < redirect::MOST => {
+                    url = redirect::target(&url, status, response.headers()).ok_or_else(|| self.refused(status, &response))?;
+                    redirects += 1;
+                    continue;
+                }
+                status => return Err(self.refused(status, &response)),
+            }
 
-        headers::check_coding(response.headers())?;
-        headers::check_type(response.headers(), request.accept)?;
-        let etag = headers::etag(response.headers());
-        let max_age = headers::max_age(response.headers());
-        let bytes = timeout_at(end, read(response.into_body(), request.max_body_bytes)).await.map_err(|_| timed_out(Phase::Body))??;
-        Ok(Fetched::Body { bytes, etag, max_age })
+            let coding = headers::coding(response.headers())?;
+            headers::check_type(response.headers(), request.accept)?;
+            let etag = headers::etag(response.headers()).filter(|_| redirects == 0);
+            let max_age = freshness::max_age(response.headers());
+            let body = timeout_at(end, body::read(response.into_body(), coding, request.max_body_bytes));
+            let bytes = body.await.map_err(|_| timed_out(Phase::Body))??;
+            return Ok(Fetched::Body { bytes, etag, max_age });
+        }
+    }
+
+    async fn exchange(&self, request: GetRequest<'_>) -> Result<Response<Incoming>, FetchError> {
+        let mut outgoing = outgoing(&request)?;
+        // An https request goes to the server itself, through a tunnel, and the proxy's credentials are none of its business.
+        if request.url.scheme_str() == Some("http")
+            && let Ok(Some(proxy)) = self.proxy.of(request.url)
+            && let Some(authorization) = proxy.authorization()
+        {
+            outgoing.headers_mut().insert(header::PROXY_AUTHORIZATION, authorization.clone());
+        }
+        let pool = self.pool().await?;
+        pool.request(outgoing).await.map_err(|error| FetchError::from_client(&error))
     }
 
     fn refused(&self, status: StatusCode, response: &Response<Incoming>) -> FetchError {
-        // 304 without a condition is no redirect, and neither are the other unassigned ones; they are just odd.
-        if matches!(status.as_u16(), 300..=303 | 307 | 308) {
+        if redirect::is_redirect(status) {
             return FetchError::Redirect { status: status.as_u16(), location: headers::quoted(response.headers(), header::LOCATION) };
         }
-        FetchError::Status { status: status.as_u16(), retry_after: headers::retry_after(response.headers(), self.limits.max_retry_after) }
+        FetchError::Status { status: status.as_u16(), retry_after: freshness::retry_after(response.headers(), self.limits.max_retry_after) }
     }
+}
+
+/// Does something that may wait for a disk.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+fn pool(limits: &Limits, tls: ClientConfig, pings: Pings, proxy: Proxy) -> Pool {
+    let mut tcp = HttpConnector::new_with_resolver(SystemResolver);
+    tcp.enforce_http(false); // https passes through it as well; `outgoing` checks the scheme
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(limits.connect_timeout));
+    tcp.set_keepalive(Some(Duration::from_secs(15)));
+
+    let connector = Connector::new(tcp, proxy);
+    let connector =
+        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().enable_http2().wrap_connector(connector);
+
+    let head_bytes = limits.max_head_bytes.max(MIN_HEAD_BYTES);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .timer(TokioTimer::new())
+        .pool_idle_timeout(POOL_IDLE)
+        .pool_max_idle_per_host(2)
+        .http1_max_buf_size(head_bytes)
+        .http1_max_headers(limits.max_headers)
+        .http2_max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
+        .http2_initial_stream_window_size(H2_WINDOW_BYTES)
+        .http2_initial_connection_window_size(H2_WINDOW_BYTES)
+        .http2_keep_alive_interval(pings.interval)
+        .http2_keep_alive_timeout(pings.timeout)
+        .http2_keep_alive_while_idle(true)
+        .build(connector)
 }
 
 /// Every client names its provider, so that none depends on what the process has installed as its default.
@@ -240,7 +342,7 @@ fn outgoing(request: &GetRequest<'_>) -> Result<Request<Empty<Bytes>>, FetchErro
 
     let mut outgoing = Request::get(url)
         .header(header::ACCEPT, field("accept", request.accept)?)
-        .header(header::ACCEPT_ENCODING, "identity")
+        .header(header::ACCEPT_ENCODING, "gzip")
         .header(header::USER_AGENT, concat!("portcullis/", env!("CARGO_PKG_VERSION")))
         .body(Empty::new())
         .map_err(|error| FetchError::Request(error.to_string()))?;
@@ -260,32 +362,4 @@ fn outgoing(request: &GetRequest<'_>) -> Result<Request<Empty<Bytes>>, FetchErro
 
 fn field(name: &str, value: &str) -> Result<HeaderValue, FetchError> {
     HeaderValue::from_str(value).map_err(|_| FetchError::Request(format!("{value:?} cannot be sent as {name}")))
-}
-
-/// Reads the whole body, holding at most `limit` bytes of it.
-async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, FetchError> {
-    let too_large = || FetchError::TooLarge { limit };
-    // The announced length is believed only when it is a reason to stop; memory grows with what has arrived.
-    if body.size_hint().lower() > limit as u64 {
-        return Err(too_large());
-    }
-    // Copied into one buffer, not kept as frames: a frame of one byte would hold on to the buffer it was read into.
-    let mut whole = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| FetchError::from_body(&error))?;
-        let Ok(data) = frame.into_data() else {
-            continue; // trailers mean nothing here
-        };
-        let room = limit - whole.len();
-        if data.len() > room {
-            return Err(too_large());
-        }
-        if data.len() > whole.capacity() - whole.len() {
-            // Doubling, but never beyond the limit.
-            let growth = data.len().max(whole.len()).max(MIN_GROWTH);
-            whole.reserve_exact(growth.min(room));
-        }
-        whole.extend_from_slice(&data);
-    }
-    Ok(Bytes::from(whole))
 }

@@ -1,13 +1,17 @@
 //! Keeps an issuer's key set fresh.
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::Uri;
+use tokio::io::AsyncReadExt;
 use tokio::time::sleep;
 
+use super::discovery::Discovered;
 use super::http_client::{Fetched, GetRequest};
-use super::refresh::{Context, Failure, backoff, jitter};
+use super::refresh::{Context, Failure, backoff, early};
 use crate::config::{JwksLocation, JwksSource, Source};
 use crate::pdp::token::key::KeySet;
 
@@ -21,99 +25,143 @@ const LAST_RETRY: Duration = Duration::from_secs(4);
 /// How often a file is looked at.
 const FILE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// What is known from fetches before.
+#[derive(Default)]
+struct Known {
+    keys: Option<Arc<KeySet>>,
+    /// The entity tag of these keys, and the URL that it belongs to.
+    etag: Option<(Uri, String)>,
+    discovered: Discovered,
+}
+
 /// What a fetch gave.
 enum Outcome {
-    Keys { keys: KeySet, etag: Option<String>, max_age: Option<Duration> },
+    Keys { keys: KeySet, etag: Option<(Uri, String)>, max_age: Option<Duration> },
     Unchanged { max_age: Option<Duration> },
+}
+
+/// When to fetch next.
+struct Pause {
+    span: Duration,
+    /// Whether a token with an unknown key may shorten it.
+    firm: bool,
 }
 
 /// Fetches a source's keys, now and whenever they are due or an unknown key asks for it. One fetch is in flight at most.
 pub async fn refresh(context: &Context, source: &Source, feed: &JwksSource) -> Infallible {
     let wanted = context.live.refetch().subscribe(source.id);
-    let mut current: Option<(Arc<KeySet>, Option<String>)> = None;
+    let mut known = Known { keys: context.live.pulled_keys(source.id).map(|pulled| pulled.data), ..Known::default() };
     let mut failures = 0;
     loop {
         let started = Instant::now();
-        let etag = current.as_ref().and_then(|(_, etag)| etag.as_deref());
-        let pause = match fetch(context, feed, etag).await {
+        let pause = match fetch(context, source, feed, &mut known).await {
             Ok(outcome) => {
                 failures = 0;
-                let max_age = match outcome {
-                    Outcome::Keys { keys, etag, max_age } => {
-                        report_keys(context, source, &keys, current.as_ref().map(|(keys, _)| &**keys));
-                        current = Some((Arc::new(keys), etag));
-                        max_age
-                    }
-                    Outcome::Unchanged { max_age } => {
-                        context.metrics.refreshed(&source.issuer, "keys", "unchanged");
-                        max_age
-                    }
-                };
-                if let Some((keys, _)) = &current {
-                    context.live.publish_keys(source.id, Arc::clone(keys), Instant::now(), feed.max_stale);
-                }
-                jitter(interval(feed, max_age))
+                let max_age = accept(context, source, feed, &mut known, outcome);
+                Pause { span: interval(feed, max_age), firm: false }
             }
             Err(failure) => {
                 failures += 1;
                 context.metrics.refreshed(&source.issuer, "keys", failure.label);
                 tracing::warn!(issuer = %source.issuer, failures, error = %failure.message, "the keys could not be refreshed; the last good ones stay within their bound");
-                backoff(failures, FIRST_RETRY, LAST_RETRY.min(feed.refresh), failure.retry_after)
+                let span = backoff(failures, FIRST_RETRY, LAST_RETRY.min(feed.refresh), failure.retry_after);
+                Pause { span, firm: failure.retry_after.is_some() }
             }
         };
         tokio::select! {
-            () = sleep(pause) => {}
-            () = wanted.notified() => {
+            () = sleep(pause.span) => {}
+            () = wanted.notified(), if !pause.firm => {
                 // However many tokens name unknown keys, fetches keep their distance.
-                let earliest = started + feed.cooldown.min(pause);
+                let earliest = started + feed.cooldown.min(pause.span);
                 tokio::time::sleep_until(earliest.into()).await;
             }
         }
     }
 }
 
-/// HTTP's `max-age` can bring the next fetch forward, down to the cool-down, and never put it off.
-fn interval(feed: &JwksSource, max_age: Option<Duration>) -> Duration {
-    match feed.location {
-        JwksLocation::File(_) => FILE_INTERVAL.min(feed.refresh),
-        JwksLocation::Url(_) => match max_age {
-            Some(age) if !age.is_zero() => age.max(feed.cooldown).min(feed.refresh),
-            _ => feed.refresh,
-        },
+/// Reads keys that are in a file, once, so that they are there before the first check. Other keys are left to [`refresh`], and so
+/// is every failure.
+pub async fn read_file(context: &Context, source: &Source, feed: &JwksSource) {
+    if let JwksLocation::File(path) = &feed.location
+        && let Ok(keys) = keys_in(path, feed).await
+    {
+        let outcome = Outcome::Keys { keys, etag: None, max_age: None };
+        accept(context, source, feed, &mut Known::default(), outcome);
     }
 }
 
-async fn fetch(context: &Context, feed: &JwksSource, etag: Option<&str>) -> Result<Outcome, Failure> {
-    let (document, etag, max_age) = match &feed.location {
-        JwksLocation::Url(url) => {
-            let request = GetRequest {
-                url,
-                if_none_match: etag,
-                authorization: None,
-                accept: "application/jwk-set+json, application/json",
-                deadline: DEADLINE,
-                max_body_bytes: MAX_BYTES,
-            };
-            match context.client.get(request).await? {
-                Fetched::NotModified { max_age } => return Ok(Outcome::Unchanged { max_age }),
-                Fetched::Body { bytes, etag, max_age } => (bytes.to_vec(), etag, max_age),
-            }
+/// Publishes what a fetch gave; gives for how long the server says that it is fresh.
+fn accept(context: &Context, source: &Source, feed: &JwksSource, known: &mut Known, outcome: Outcome) -> Option<Duration> {
+    let max_age = match outcome {
+        Outcome::Keys { keys, etag, max_age } => {
+            report_keys(context, source, &keys, known.keys.as_deref());
+            (known.keys, known.etag) = (Some(Arc::new(keys)), etag);
+            max_age
         }
-        JwksLocation::File(path) => {
-            let failed = |message| Failure { label: "file", message: format!("{}: {message}", path.display()), retry_after: None };
-            let document = tokio::fs::read(path).await.map_err(|error| failed(error.to_string()))?;
-            if document.len() > MAX_BYTES {
-                return Err(failed(format!("the file has more than {MAX_BYTES} bytes")));
-            }
-            (document, None, None)
+        Outcome::Unchanged { max_age } => {
+            context.metrics.refreshed(&source.issuer, "keys", "unchanged");
+            max_age
         }
     };
-    let keys = KeySet::parse(&document, &feed.algorithms).map_err(|error| Failure {
-        label: "not_a_key_set",
-        message: error.to_string(),
-        retry_after: None,
-    })?;
-    Ok(Outcome::Keys { keys, etag, max_age })
+    if let Some(keys) = &known.keys {
+        context.live.publish_keys(source.id, Arc::clone(keys), Instant::now(), feed.max_stale);
+    }
+    max_age
+}
+
+/// The time to the next fetch. What HTTP says of freshness can bring it forward, down to the cool-down, and never puts it off.
+fn interval(feed: &JwksSource, max_age: Option<Duration>) -> Duration {
+    if let JwksLocation::File(_) = feed.location {
+        return FILE_INTERVAL.min(feed.refresh);
+    }
+    let span = match max_age {
+        Some(age) if !age.is_zero() => age.max(feed.cooldown).min(feed.refresh),
+        _ => feed.refresh,
+    };
+    early(span).max(feed.cooldown.min(span))
+}
+
+async fn fetch(context: &Context, source: &Source, feed: &JwksSource, known: &mut Known) -> Result<Outcome, Failure> {
+    let url = match &feed.location {
+        JwksLocation::File(path) => {
+            let keys = keys_in(path, feed).await?;
+            return Ok(Outcome::Keys { keys, etag: None, max_age: None });
+        }
+        JwksLocation::Url(url) => url.clone(),
+        JwksLocation::Discovery(discovery) => known.discovered.jwks_uri(context, source, discovery, feed.max_stale).await?,
+    };
+    let etag = known.etag.as_ref().filter(|(tagged, _)| *tagged == url).map(|(_, etag)| etag.as_str());
+    let request = GetRequest {
+        url: &url,
+        if_none_match: etag,
+        authorization: None,
+        accept: "application/jwk-set+json, application/json",
+        deadline: DEADLINE,
+        max_body_bytes: MAX_BYTES,
+    };
+    match context.client.get(request).await? {
+        Fetched::NotModified { max_age } => Ok(Outcome::Unchanged { max_age }),
+        Fetched::Body { bytes, etag, max_age } => {
+            Ok(Outcome::Keys { keys: parse(&bytes, feed)?, etag: etag.map(|etag| (url, etag)), max_age })
+        }
+    }
+}
+
+async fn keys_in(path: &Path, feed: &JwksSource) -> Result<KeySet, Failure> {
+    let failed = |message| Failure { label: "file", message: format!("{}: {message}", path.display()), retry_after: None };
+    let mut document = Vec::new();
+    let file = tokio::fs::File::open(path).await.map_err(|error| failed(error.to_string()))?;
+    let read = file.take(MAX_BYTES as u64 + 1).read_to_end(&mut document).await;
+    read.map_err(|error| failed(error.to_string()))?;
+    if document.len() > MAX_BYTES {
+        return Err(failed(format!("the file has more than {MAX_BYTES} bytes")));
+    }
+    parse(&document, feed)
+}
+
+fn parse(document: &[u8], feed: &JwksSource) -> Result<KeySet, Failure> {
+    let wrong = |message| Failure { label: "not_a_key_set", message, retry_after: None };
+    KeySet::parse(document, &feed.algorithms).map_err(|error| wrong(error.to_string()))
 }
 
 fn report_keys(context: &Context, source: &Source, keys: &KeySet, before: Option<&KeySet>) {
@@ -140,5 +188,31 @@ mod tests {
     #[test]
     fn however_long_the_identity_service_was_away_its_return_is_noticed_within_five_seconds() {
         assert!(backoff(1000, FIRST_RETRY, LAST_RETRY, None) < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn freshness_brings_a_fetch_forward_within_bounds_and_never_puts_it_off() {
+        let seconds = Duration::from_secs;
+        let feed = |refresh, cooldown| JwksSource {
+            location: JwksLocation::Url(Uri::from_static("http://id.example.com/keys")),
+            refresh: seconds(refresh),
+            max_stale: seconds(86_400),
+            cooldown: seconds(cooldown),
+            algorithms: Vec::new(),
+        };
+        for (refresh, cooldown, max_age, least, most) in [
+            (300, 10, None, 240, 300),
+            (300, 10, Some(0), 240, 300),
+            (300, 10, Some(60), 48, 60),
+            (300, 10, Some(1), 10, 10),
+            (300, 10, Some(11), 10, 11),
+            (300, 10, Some(1 << 31), 240, 300),
+            (2, 10, Some(60), 2, 2),
+        ] {
+            for _ in 0..100 {
+                let span = interval(&feed(refresh, cooldown), max_age.map(seconds));
+                assert!((seconds(least)..=seconds(most)).contains(&span), "{refresh} {cooldown} {max_age:?}: {span:?}");
+            }
+        }
     }
 }

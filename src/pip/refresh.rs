@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::http_client::{FetchError, HttpClient};
-use super::{directory, jwks, revocation, tenant_roles};
-use crate::config::{RevocationOrigin, Source, SourceFeed};
+use super::http_client::{Environment, FetchError, HttpClient};
+use super::{directory, jwks, revocation, tenant_roles, transport};
+use crate::config::{JwksLocation, RevocationOrigin, RevocationSource, Source, SourceFeed, Transport};
 use crate::pdp::token::profile::SourceId;
 use crate::state::Live;
 use crate::telemetry::metrics::{Metrics, RouteCounters};
@@ -32,7 +33,7 @@ impl From<FetchError> for Failure {
 pub struct Context {
     /// Where results go.
     pub live: Arc<Live<RouteCounters>>,
-    /// How things are fetched.
+    /// How things are fetched: for a refresher, the way that its source says.
     pub client: HttpClient,
     /// Where results are counted.
     pub metrics: Arc<Metrics>,
@@ -41,19 +42,36 @@ pub struct Context {
 struct Running {
     source: Arc<Source>,
     cancel: CancellationToken,
+    task: JoinHandle<()>,
 }
 
 /// The refreshers that are running.
 pub struct Refreshers {
     context: Context,
     running: HashMap<SourceId, Running, RandomState>,
+    /// Clients by how they reach servers; what is pulled for one issuer shares connections.
+    clients: HashMap<Transport, HttpClient, RandomState>,
+    environment: Arc<Environment>,
 }
 
 impl Refreshers {
-    /// None yet.
+    /// None yet. What the environment says of proxies is read now.
     #[must_use]
     pub fn new(context: Context) -> Self {
-        Self { context, running: HashMap::default() }
+        Self { context, running: HashMap::default(), clients: HashMap::default(), environment: Arc::new(transport::environment()) }
+    }
+
+    /// Reads what is in files, once: what needs nobody else is there before the first check.
+    pub async fn read_files(&self, sources: &[Arc<Source>]) {
+        for source in sources {
+            match &source.feed {
+                SourceFeed::Keys(feed) => jwks::read_file(&self.context, source, feed).await,
+                SourceFeed::Revocations(RevocationSource { origin: RevocationOrigin::File(path), max_staleness, .. }) => {
+                    revocation::file::read(&self.context, source, path, *max_staleness).await;
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Starts refreshers for sources that have none, and restarts those whose settings changed. What they pulled stays.
@@ -62,13 +80,37 @@ impl Refreshers {
             if self.running.get(&source.id).is_some_and(|running| running.source == *source) {
                 continue;
             }
-            if let Some(replaced) = self.running.remove(&source.id) {
+            let replaced = self.running.remove(&source.id).map(|replaced| {
                 replaced.cancel.cancel();
-            }
+                replaced.task
+            });
+            let client = match self.client(&source.transport) {
+                Ok(client) => client,
+                Err(error) => {
+                    tracing::error!(issuer = %source.issuer, %error, "there is no way to fetch what this issuer needs");
+                    continue;
+                }
+            };
             let cancel = CancellationToken::new();
-            tokio::spawn(run(self.context.clone(), Arc::clone(source), cancel.clone()));
-            self.running.insert(source.id, Running { source: Arc::clone(source), cancel });
+            let work = run(Context { client, ..self.context.clone() }, Arc::clone(source), cancel.clone());
+            let task = tokio::spawn(async move {
+                // Two refreshers of one source would be two fetches at once.
+                if let Some(replaced) = replaced {
+                    let _ = replaced.await;
+                }
+                work.await;
+            });
+            self.running.insert(source.id, Running { source: Arc::clone(source), cancel, task });
         }
+    }
+
+    fn client(&mut self, way: &Transport) -> Result<HttpClient, String> {
+        if let Some(client) = self.clients.get(way) {
+            return Ok(client.clone());
+        }
+        let client = transport::client(&self.context.client, way, &self.environment)?;
+        self.clients.insert(way.clone(), client.clone());
+        Ok(client)
     }
 
     /// Stops the refreshers of all other sources and forgets what they pulled.
@@ -83,10 +125,12 @@ impl Refreshers {
             }
             keep
         });
+        self.clients.retain(|way, _| sources.iter().any(|source| source.transport == *way));
     }
 }
 
 async fn run(context: Context, source: Arc<Source>, cancel: CancellationToken) {
+    log_proxy(&context.client, &source);
     let work = async {
         match &source.feed {
             SourceFeed::Keys(feed) => jwks::refresh(&context, &source, feed).await,
@@ -106,17 +150,45 @@ async fn run(context: Context, source: Arc<Source>, cancel: CancellationToken) {
     }
 }
 
-/// How long to wait after failures in a row: doubling from `first` up to `most`, or what the server asked for.
+/// Tells how a source is reached, unless that is straight.
+fn log_proxy(client: &HttpClient, source: &Source) {
+    let (what, url) = match &source.feed {
+        SourceFeed::Keys(feed) => match &feed.location {
+            JwksLocation::Url(url) => ("keys", url),
+            JwksLocation::Discovery(discovery) => ("metadata", &discovery.metadata),
+            JwksLocation::File(_) => return,
+        },
+        SourceFeed::Revocations(revocations) => match &revocations.origin {
+            RevocationOrigin::Feed(feed) => ("revocations", &feed.url),
+            // Neither is fetched over HTTP.
+            RevocationOrigin::File(_) | RevocationOrigin::Redis(_) => return,
+        },
+        SourceFeed::StatusList(feed) => ("status_list", &feed.source.url),
+        SourceFeed::TenantRoles(feed) => ("tenant_roles", &feed.source.url),
+        SourceFeed::Directory(directory) => ("directory", &directory.url),
+    };
+    transport::log_proxy(client, &source.issuer, what, url);
+}
+
+/// How long to wait after failures in a row: doubling from `first` up to `most`, or longer if the server asked for it, and never
+/// less than it asked for.
 #[must_use]
 pub fn backoff(failures: u32, first: Duration, most: Duration, asked: Option<Duration>) -> Duration {
     let doubled = first.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1).min(16)).unwrap_or(u32::MAX));
-    jitter(doubled.min(most).max(asked.unwrap_or_default()))
+    let asked = asked.unwrap_or_default().mul_f64(1.0 + 0.2 * fastrand::f64());
+    jitter(doubled.min(most)).max(asked)
 }
 
 /// The span, give or take a tenth, so that a fleet does not ask in step.
 #[must_use]
 pub fn jitter(span: Duration) -> Duration {
     span.mul_f64(0.9 + 0.2 * fastrand::f64())
+}
+
+/// The span less up to a fifth: like [`jitter`], where later would be too late.
+#[must_use]
+pub fn early(span: Duration) -> Duration {
+    span.mul_f64(0.8 + 0.2 * fastrand::f64())
 }
 
 #[cfg(test)]
@@ -130,6 +202,9 @@ mod tests {
             let waited = wait(failures, None);
             assert!((0.89 * seconds..=1.11 * seconds).contains(&waited), "{failures}: {waited}");
         }
-        assert!(wait(1, Some(Duration::from_secs(120))) >= 107.0);
+        for _ in 0..100 {
+            assert!((120.0..=144.0).contains(&wait(1, Some(Duration::from_secs(120)))));
+            assert!(wait(6, Some(Duration::from_secs(1))) >= 27.0);
+        }
     }
 }

@@ -121,8 +121,8 @@ const EXCEPTIONS: &[Except] = &[
     Except { never: "crate::cli", but_in: &["cli"] },
     // What signs tokens of its own has no business where requests are answered.
     Except { never: "crate::policy_test", but_in: &["cli", "policy_test", "server::policy_tests"] },
-    // The environment is the command line's matter, and how logs look is the terminal's.
-    Except { never: "std::env", but_in: &["cli", "telemetry::log", "identity"] },
+    // The environment is the command line's matter, how logs look is the terminal's, and proxies are the network's.
+    Except { never: "std::env", but_in: &["cli", "telemetry::log", "identity", "pip::transport"] },
     // The GraphQL parser can be replaced in one place.
     Except { never: "bluejay_parser", but_in: &["pdp::policy::condition::graphql::document"] },
     Except { never: "bluejay_core", but_in: &["pdp::policy::condition::graphql::document"] },

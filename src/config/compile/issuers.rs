@@ -33,7 +33,8 @@ pub(super) fn compile(
         let name: Arc<str> = schema.name.value.as_str().into();
         let keys =
             SourceId(short_digest(&format!("keys {:?} {:?} {:?}", schema.issuer.value, schema.jwks.location, schema.jwks.algorithms)));
-        sources.push(Arc::new(Source { id: keys, issuer: Arc::clone(&name), feed: SourceFeed::Keys(schema.jwks.clone()) }));
+        let source_of = |id, feed| Arc::new(Source { id, issuer: Arc::clone(&name), transport: schema.transport.clone(), feed });
+        sources.push(source_of(keys, SourceFeed::Keys(schema.jwks)));
         let mut revocations: Vec<RevocationRule> = Vec::new();
         let mut status_lists = Vec::new();
         for entry in schema.revocations {
@@ -66,7 +67,7 @@ pub(super) fn compile(
                     SourceFeed::StatusList(StatusListFeed { source: list, rules, keys })
                 }
             };
-            sources.push(Arc::new(Source { id: source, issuer: Arc::clone(&name), feed }));
+            sources.push(source_of(source, feed));
         }
         let syntax = vocabulary.for_tokens();
         let tenant_roles = schema.tenant_roles.map(|roles| {
@@ -74,7 +75,7 @@ pub(super) fn compile(
             let source = roles.value.source.map(|source| {
                 let id = SourceId(short_digest(&format!("roles {:?} {:?} {:?}", schema.issuer.value, source.url, syntax.as_str())));
                 let feed = SourceFeed::TenantRoles(TenantRoleFeed { source, syntax: Arc::clone(&syntax) });
-                sources.push(Arc::new(Source { id, issuer: Arc::clone(&name), feed }));
+                sources.push(source_of(id, feed));
                 id
             });
             TenantRolePolicy { source, within }

@@ -7,6 +7,7 @@ use crate::config::problem::Problems;
 use crate::config::yaml::{Located, Node};
 
 use super::issuer::{duration_or, file, optional, url};
+use super::transport::{self, Transport};
 use super::{DAY, SECOND};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -39,7 +40,7 @@ pub struct TenantRoleSource {
     pub max_stale: Duration,
 }
 
-pub(super) fn read(node: &Node<'_>, problems: &mut Problems) -> Option<Located<DirectorySource>> {
+pub(super) fn read(node: &Node<'_>, problems: &mut Problems) -> Option<Located<(DirectorySource, Transport)>> {
     let mut map = node.map(problems)?;
     let url =
         map.require(problems, "url", "where it is, such as 'https://id.example.com/v1/directory'").and_then(|node| url(&node, problems));
@@ -47,6 +48,7 @@ pub(super) fn read(node: &Node<'_>, problems: &mut Problems) -> Option<Located<D
     let ttl = duration_or(map.take("ttl"), problems, 30 * SECOND, 100 * MILLISECOND..=DAY);
     let negative_ttl = duration_or(map.take("negative_ttl"), problems, 5 * SECOND, 100 * MILLISECOND..=DAY);
     let deadline = duration_or(map.take("deadline"), problems, 20 * MILLISECOND, MILLISECOND..=10 * SECOND);
+    let transport = transport::take(&mut map, problems);
     map.finish(problems);
     let source =
         DirectorySource { url: url?, token_file: optional(token_file)?, ttl: ttl?, negative_ttl: negative_ttl?, deadline: deadline? };
@@ -54,7 +56,7 @@ pub(super) fn read(node: &Node<'_>, problems: &mut Problems) -> Option<Located<D
         node.problem(problems, "the directory's 'url' cannot have a query: the user and the tenant are added to it");
         return None;
     }
-    Some(node.locate(source))
+    Some(node.locate((source, transport?)))
 }
 
 /// An issuer's `tenant_roles`: the source, if there is one, and what the roles may grant at most.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::directory::{self, DirectorySource, TenantRoleSource, TenantRolesSchema};
+use super::jwks::{self, JwksSource};
 use super::revocations::{self, RevocationSchema, RevocationSource, StatusListSource};
+use super::transport::{self, Transport};
 use crate::config::problem::Problems;
 use crate::config::yaml::{Located, Node};
 use crate::pdp::permission::PermissionSyntax;
@@ -18,7 +20,6 @@ use crate::pdp::token::status::STATUS_LIST_TYPE;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Something that has to be pulled in the background.
@@ -28,6 +29,8 @@ pub struct Source {
     pub id: SourceId,
     /// The configured name of the issuer, for logs and metrics.
     pub issuer: Arc<str>,
+    /// How its server is reached.
+    pub transport: Transport,
     /// What it is.
     pub feed: SourceFeed,
 }
@@ -67,30 +70,6 @@ pub struct TenantRoleFeed {
     pub syntax: Arc<PermissionSyntax>,
 }
 
-/// Where a JWK set comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JwksSource {
-    /// The document.
-    pub location: JwksLocation,
-    /// How often it is fetched, when the server does not say otherwise.
-    pub refresh: Duration,
-    /// For how long a set is good after it was fetched.
-    pub max_stale: Duration,
-    /// How long a fetch for an unknown key waits after the one before.
-    pub cooldown: Duration,
-    /// Keys for other algorithms are not kept.
-    pub algorithms: Vec<Algorithm>,
-}
-
-/// A JWK set's document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JwksLocation {
-    /// Fetched over HTTP.
-    Url(http::Uri),
-    /// Read from a file.
-    File(PathBuf),
-}
-
 #[derive(Debug)]
 pub(crate) struct IssuerSchema {
     pub name: Located<String>,
@@ -107,6 +86,7 @@ pub(crate) struct IssuerSchema {
     pub tenants: Option<Vec<TenantId>>,
     pub claims: ClaimNames,
     pub jwks: JwksSource,
+    pub transport: Transport,
     pub revocations: Vec<RevocationSchema>,
     pub tenant_roles: Option<Located<TenantRolesSchema>>,
     pub acting: ActingPolicy,
@@ -135,7 +115,8 @@ pub(super) fn read(name: Located<String>, node: &Node<'_>, problems: &mut Proble
     let claims = map.take("claims").map_or(Some(default_claims()), |n| claims(&n, problems));
     let jwks = map
         .require(problems, "jwks", "where its keys are, such as '{ url: https://id.example.com/.well-known/jwks.json }'")
-        .and_then(|n| jwks(&n, problems, algorithms.as_deref().unwrap_or_default()));
+        .and_then(|n| jwks::read(&n, issuer.as_ref(), algorithms.as_deref().unwrap_or_default(), problems));
+    let transport = transport::take(&mut map, problems);
     let revocations = map.take("revocations").map_or_else(Vec::new, |n| revocations::read(&n, problems));
     let has_status_list = revocations.iter().any(|entry| !matches!(entry, Some(RevocationSchema::Source(_))));
     if required.is_some_and(|required| required.status) && !has_status_list {
@@ -164,6 +145,7 @@ pub(super) fn read(name: Located<String>, node: &Node<'_>, problems: &mut Proble
         tenants: optional(tenants)?,
         claims: claims?,
         jwks: jwks?,
+        transport: transport?,
         revocations: revocations.into_iter().collect::<Option<_>>()?,
         tenant_roles: optional(tenant_roles)?,
         acting: acting?,
@@ -321,34 +303,6 @@ fn claim_path(node: &Node<'_>, problems: &mut Problems) -> Option<ClaimPath> {
         return None;
     }
     Some(ClaimPath(names))
-}
-
-fn jwks(node: &Node<'_>, problems: &mut Problems, algorithms: &[Algorithm]) -> Option<JwksSource> {
-    let mut map = node.map(problems)?;
-    let url = map.take("url").map(|node| url(&node, problems));
-    let file = map.take("file").map(|node| file(&node, problems));
-    let location = match (url, file) {
-        (Some(url), None) => url.map(JwksLocation::Url),
-        (None, Some(file)) => file.map(JwksLocation::File),
-        (None, None) => {
-            node.problem(problems, "say where the keys are: 'url' or 'file'");
-            None
-        }
-        (Some(_), Some(_)) => {
-            node.problem(problems, "there can be 'url' or 'file', not both");
-            None
-        }
-    };
-    let refresh = duration_or(map.take("refresh"), problems, 5 * MINUTE, SECOND..=DAY);
-    let max_stale = duration_or(map.take("max_stale"), problems, 24 * HOUR, SECOND..=30 * DAY);
-    let cooldown = duration_or(map.take("cooldown"), problems, 10 * SECOND, 100 * Duration::from_millis(1)..=HOUR);
-    map.finish(problems);
-    let (refresh, max_stale) = (refresh?, max_stale?);
-    if max_stale < refresh {
-        node.problem(problems, "'max_stale' is less than 'refresh', so the keys would be out of date most of the time");
-        return None;
-    }
-    Some(JwksSource { location: location?, refresh, max_stale, cooldown: cooldown?, algorithms: algorithms.to_vec() })
 }
 
 pub(super) fn url(node: &Node<'_>, problems: &mut Problems) -> Option<http::Uri> {

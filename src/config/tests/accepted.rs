@@ -233,6 +233,36 @@ fn a_key_set_can_be_a_file() {
 }
 
 #[test]
+fn keys_can_be_found_through_the_issuers_metadata_and_servers_be_reached_in_other_ways() {
+    let text =
+        BASE.replace("url: https://id.example.com/.well-known/jwks.json", "discovery: oauth, hosts: [KEYS.example.com, '[::1]:8443']");
+    let text = text.replace(
+        "audiences: [blog]",
+        "audiences: [blog]\n    tls: { ca: /ca.pem, certificate: /tls.crt, key: /tls.key }\n    proxy: http://proxy:3128\n    revocations: { url: https://id.example.com/r }",
+    );
+    let directory = "directory: { url: https://d.example.com, proxy: none }";
+    let routes = "routes: [{ path: /, methods: { GET: { access: authenticated } } }]";
+    let configuration = compile(&format!("{text}{directory}\n{routes}")).unwrap();
+    let [keys, revocations, directory] = configuration.sources.as_slice() else { panic!("three sources") };
+    let SourceFeed::Keys(feed) = &keys.feed else { panic!("keys") };
+    let discovery = Discovery {
+        metadata: "https://id.example.com/.well-known/oauth-authorization-server".parse().unwrap(),
+        issuer: "https://id.example.com".into(),
+        hosts: vec!["keys.example.com".into(), "[::1]:8443".into()],
+    };
+    assert_eq!(feed.location, JwksLocation::Discovery(discovery));
+    let transport = Transport {
+        tls: TlsFiles { ca: Some("/ca.pem".into()), client: Some(("/tls.crt".into(), "/tls.key".into())) },
+        proxy: ProxyChoice::Url(ProxyUrl::parse("http://proxy:3128").unwrap()),
+    };
+    assert_eq!((&keys.transport, &revocations.transport), (&transport, &transport));
+    assert_eq!(directory.transport, Transport { proxy: ProxyChoice::None, ..Transport::default() });
+
+    let usual = compile(&format!("{BASE}{routes}")).unwrap();
+    assert_eq!(usual.sources[0].transport, Transport { tls: TlsFiles::default(), proxy: ProxyChoice::Environment });
+}
+
+#[test]
 fn socket_addresses_may_be_written_as_urls() {
     let text = "listen: { grpc: 'unix:///run/a.sock', admin: '[::1]:9193' }\nroutes: [{ path: /, methods: { GET: { access: public } } }]";
     let listen = compile(text).unwrap().listen;

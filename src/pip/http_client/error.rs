@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use super::connector::ProxyError;
 use super::resolver::LookupError;
 
 /// Why a client could not be made.
@@ -45,6 +46,10 @@ pub enum FetchError {
     Lookup(String),
     /// No connection: refused, unreachable, or not made within the connection time-out.
     Connect(String),
+    /// The proxy cannot be used, cannot be reached, or does not pass the request on.
+    Proxy(String),
+    /// The files with certificates or keys for TLS cannot be used. Nothing went out.
+    TlsFiles(String),
     /// The TLS handshake failed, an untrusted certificate included.
     Tls(String),
     /// The deadline passed.
@@ -64,10 +69,10 @@ pub enum FetchError {
     Status {
         /// The status code.
         status: u16,
-        /// When to try again, from `Retry-After` in seconds, capped (RFC 9110 section 10.2.3).
+        /// When to try again, from `Retry-After`, capped (RFC 9110 section 10.2.3).
         retry_after: Option<Duration>,
     },
-    /// A redirect, which is not followed.
+    /// A redirect that is not followed: it leads to another server, or it is one too many.
     Redirect {
         /// The status code.
         status: u16,
@@ -79,8 +84,10 @@ pub enum FetchError {
         /// The bound in bytes.
         limit: usize,
     },
-    /// The body is encoded although only `identity` was accepted. Holds the quoted coding.
+    /// The body has another coding than gzip, which is all that was accepted. Holds the quoted coding.
     ContentEncoding(String),
+    /// The body says that it is gzip, and it is not, or breaks off, or goes on behind its end.
+    Decoding(String),
     /// The body is not declared as JSON. Holds the quoted media type, if there is exactly one.
     ContentType(Option<String>),
 }
@@ -92,6 +99,8 @@ impl FetchError {
             Self::Request(_) => "request",
             Self::Lookup(_) => "lookup",
             Self::Connect(_) => "connect",
+            Self::Proxy(_) => "proxy",
+            Self::TlsFiles(_) => "tls_files",
             Self::Tls(_) => "tls",
             Self::Timeout { .. } => "timeout",
             Self::Closed(_) => "closed",
@@ -101,6 +110,7 @@ impl FetchError {
             Self::Redirect { .. } => "redirect",
             Self::TooLarge { .. } => "too_large",
             Self::ContentEncoding(_) => "content_encoding",
+            Self::Decoding(_) => "decoding",
             Self::ContentType(_) => "content_type",
         }
     }
@@ -116,7 +126,9 @@ impl FetchError {
     /// The failure of an exchange before its response head was there.
     pub(super) fn from_client(error: &hyper_util::client::legacy::Error) -> Self {
         let message = root_message(error);
-        if find::<LookupError>(error).is_some() {
+        if find::<ProxyError>(error).is_some() {
+            Self::Proxy(message)
+        } else if find::<LookupError>(error).is_some() {
             Self::Lookup(message)
         } else if find::<rustls::Error>(error).is_some() {
             Self::Tls(message)
@@ -152,6 +164,8 @@ impl fmt::Display for FetchError {
             Self::Request(why) => write!(f, "the request cannot be sent: {why}"),
             Self::Lookup(why) => write!(f, "the host name cannot be resolved: {why}"),
             Self::Connect(why) => write!(f, "cannot connect: {why}"),
+            Self::Proxy(why) => write!(f, "cannot go through the proxy: {why}"),
+            Self::TlsFiles(why) => write!(f, "the files for tls cannot be used: {why}"),
             Self::Tls(why) => write!(f, "tls failed: {why}"),
             Self::Timeout { phase, after } => {
                 let awaited = match phase {
@@ -166,13 +180,17 @@ impl fmt::Display for FetchError {
             Self::Status { status, retry_after: None } => write!(f, "answered with status {status}"),
             Self::Status { status, retry_after: Some(after) } => write!(f, "answered with status {status}, retry after {after:?}"),
             Self::Redirect { status, location: Some(location) } => {
-                write!(f, "answered with a redirect ({status}) to {location}, which is not followed; configure the final url")
+                write!(
+                    f,
+                    "answered with a redirect ({status}) to {location}, which is not followed: at most three to the same server are; configure the final url"
+                )
             }
             Self::Redirect { status, location: None } => {
                 write!(f, "answered with a redirect ({status}), which is not followed; configure the final url")
             }
             Self::TooLarge { limit } => write!(f, "the body is larger than {limit} bytes"),
-            Self::ContentEncoding(coding) => write!(f, "the body is encoded as {coding}, although only identity was accepted"),
+            Self::ContentEncoding(coding) => write!(f, "the body is encoded as {coding}, although only gzip was accepted"),
+            Self::Decoding(why) => write!(f, "the body is not the gzip that it says it is: {why}"),
             Self::ContentType(Some(media_type)) => {
                 write!(f, "the body is {media_type}, expected json")
             }
@@ -196,7 +214,7 @@ fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
 }
 
 /// The deepest cause says what happened; those above it say only which layer passed it on.
-fn root_message(error: &(dyn Error + 'static)) -> String {
+pub(super) fn root_message(error: &(dyn Error + 'static)) -> String {
     let mut root = error;
     while let Some(cause) = cause(root) {
         root = cause;

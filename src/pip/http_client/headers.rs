@@ -1,13 +1,8 @@
 //! The response fields that the client looks at, read strictly: pure functions over a header map.
 
-use std::time::Duration;
-
 use http::header::{self, HeaderMap, HeaderName};
 
 use super::error::FetchError;
-
-/// RFC 9111 section 1.2.2: larger numbers count as this one (about 68 years, safe to add to any clock reading).
-const MAX_DELTA_SECONDS: u64 = 1 << 31;
 
 /// Longest entity tag that is kept; a longer one only means that the next fetch is not conditional.
 const MAX_ETAG_BYTES: usize = 1024;
@@ -15,18 +10,29 @@ const MAX_ETAG_BYTES: usize = 1024;
 /// Longest piece of a peer's field that an error message quotes.
 const MAX_QUOTED_CHARS: usize = 120;
 
-/// Refuses every content coding and every transfer coding but `chunked`.
-pub(super) fn check_coding(headers: &HeaderMap) -> Result<(), FetchError> {
-    let coded = |name: HeaderName, plain: &str| {
-        headers
-            .get_all(&name)
-            .iter()
-            .any(|value| !value.as_bytes().eq_ignore_ascii_case(plain.as_bytes()))
-            .then(|| FetchError::ContentEncoding(quoted(headers, name).unwrap_or_default()))
-    };
-    // `identity` is the name of no coding at all (RFC 9110 section 8.4.1), so a server that spells it out is believed.
-    let refused = coded(header::CONTENT_ENCODING, "identity").or_else(|| coded(header::TRANSFER_ENCODING, "chunked"));
-    refused.map_or(Ok(()), Err)
+/// How a body is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    /// Not at all.
+    Identity,
+    /// Once, with gzip.
+    Gzip,
+}
+
+/// The content coding. Refuses all but gzip alone, and every transfer coding but `chunked`.
+pub(super) fn coding(headers: &HeaderMap) -> Result<Coding, FetchError> {
+    let refused = |name| Err(FetchError::ContentEncoding(quoted(headers, name).unwrap_or_default()));
+    if headers.get_all(header::TRANSFER_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return refused(header::TRANSFER_ENCODING);
+    }
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter().map(|value| value.as_bytes().to_ascii_lowercase());
+    match (codings.next().as_deref(), codings.next()) {
+        // `identity` is the name of no coding at all (RFC 9110 section 8.4.1), so a server that spells it out is believed.
+        (None | Some(b"identity"), None) => Ok(Coding::Identity),
+        // RFC 9110 section 8.4.1.3.
+        (Some(b"gzip" | b"x-gzip"), None) => Ok(Coding::Gzip),
+        _ => refused(header::CONTENT_ENCODING),
+    }
 }
 
 /// Requires one content type, and one that was asked for: where JSON is accepted that is JSON of any kind, and otherwise a type that
@@ -65,38 +71,6 @@ pub(super) fn etag(headers: &HeaderMap) -> Option<String> {
     (well_formed && value.len() <= MAX_ETAG_BYTES).then(|| value.to_owned())
 }
 
-/// Remaining freshness (RFC 9111 section 4.2): the smallest `max-age` less `Age`; zero where the peer forbids storing or
-/// asks to revalidate, and where the number cannot be read.
-pub(super) fn max_age(headers: &HeaderMap) -> Option<Duration> {
-    let mut smallest = None;
-    for value in headers.get_all(header::CACHE_CONTROL) {
-        let Ok(value) = value.to_str() else {
-            return Some(Duration::ZERO);
-        };
-        for directive in value.split(',') {
-            let (name, argument) = match directive.split_once('=') {
-                Some((name, argument)) => (name.trim(), Some(argument.trim())),
-                None => (directive.trim(), None),
-            };
-            if name.eq_ignore_ascii_case("no-store") || name.eq_ignore_ascii_case("no-cache") {
-                return Some(Duration::ZERO);
-            }
-            if name.eq_ignore_ascii_case("max-age") {
-                let seconds = argument.map(|argument| argument.trim_matches('"')).and_then(delta_seconds).unwrap_or(0);
-                smallest = Some(smallest.map_or(seconds, |s: u64| s.min(seconds)));
-            }
-        }
-    }
-    let age = single(headers, header::AGE).and_then(delta_seconds).unwrap_or(0);
-    smallest.map(|seconds| Duration::from_secs(seconds.saturating_sub(age)))
-}
-
-/// `Retry-After` in seconds, at most `cap`. Its other form, a date, is ignored: it would tie the wait to the wall clock.
-pub(super) fn retry_after(headers: &HeaderMap, cap: Duration) -> Option<Duration> {
-    let seconds = single(headers, header::RETRY_AFTER).and_then(delta_seconds)?;
-    Some(Duration::from_secs(seconds).min(cap))
-}
-
 /// The first value of a field, shortened and quoted so that it is safe in a log line.
 pub(super) fn quoted(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     let value = String::from_utf8_lossy(headers.get(name)?.as_bytes());
@@ -106,7 +80,7 @@ pub(super) fn quoted(headers: &HeaderMap, name: HeaderName) -> Option<String> {
 }
 
 /// The value of a field that occurs exactly once and is visible ASCII.
-fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+pub(super) fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
     if values.next().is_some() {
@@ -115,21 +89,13 @@ fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     Some(value.to_str().ok()?.trim())
 }
 
-fn delta_seconds(text: &str) -> Option<u64> {
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    // Only digits, so the one way to fail is to overflow.
-    Some(text.parse().map_or(MAX_DELTA_SECONDS, |seconds: u64| seconds.min(MAX_DELTA_SECONDS)))
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use http::HeaderValue;
 
     use super::*;
 
-    fn fields(list: &[(HeaderName, &str)]) -> HeaderMap {
+    pub(in super::super) fn fields(list: &[(HeaderName, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in list {
             headers.append(name.clone(), HeaderValue::from_str(value).expect("a value"));
@@ -192,66 +158,22 @@ mod tests {
     }
 
     #[test]
-    fn only_unencoded_bodies_pass() {
-        let check = |name, value| check_coding(&fields(&[(name, value)]));
-        assert_eq!(check_coding(&HeaderMap::new()), Ok(()));
-        assert_eq!(check(header::CONTENT_ENCODING, "identity"), Ok(()));
-        assert_eq!(check(header::TRANSFER_ENCODING, "chunked"), Ok(()));
-        for value in ["gzip", "br", "identity, gzip", "deflate", ""] {
-            assert!(check(header::CONTENT_ENCODING, value).is_err(), "{value}");
+    fn a_body_is_plain_or_gzip_and_nothing_else() {
+        let of = |name, value| coding(&fields(&[(name, value)]));
+        assert_eq!(coding(&HeaderMap::new()), Ok(Coding::Identity));
+        assert_eq!(of(header::CONTENT_ENCODING, "identity"), Ok(Coding::Identity));
+        assert_eq!(of(header::TRANSFER_ENCODING, "chunked"), Ok(Coding::Identity));
+        for value in ["gzip", "GZIP", "x-gzip"] {
+            assert_eq!(of(header::CONTENT_ENCODING, value), Ok(Coding::Gzip), "{value}");
         }
-        assert!(check(header::TRANSFER_ENCODING, "gzip, chunked").is_err());
-        let second = [(header::CONTENT_ENCODING, "identity"), (header::CONTENT_ENCODING, "gzip")];
-        assert!(check_coding(&fields(&second)).is_err());
-    }
-
-    #[test]
-    fn freshness_is_read_cautiously() {
-        let seconds = |values: &[&str]| {
-            let list: Vec<_> = values.iter().map(|v| (header::CACHE_CONTROL, *v)).collect();
-            max_age(&fields(&list)).map(|age| age.as_secs())
-        };
-        assert_eq!(seconds(&[]), None);
-        assert_eq!(seconds(&["public"]), None);
-        assert_eq!(seconds(&["s-maxage=60"]), None);
-        assert_eq!(seconds(&["max-age=60"]), Some(60));
-        assert_eq!(seconds(&["public, Max-Age = 60 , immutable"]), Some(60));
-        assert_eq!(seconds(&["max-age=\"60\""]), Some(60));
-        assert_eq!(seconds(&["max-age=60, max-age=30"]), Some(30));
-        assert_eq!(seconds(&["max-age=60", "max-age=90"]), Some(60));
-        assert_eq!(seconds(&["max-age=60", "no-store"]), Some(0));
-        assert_eq!(seconds(&["no-cache, max-age=60"]), Some(0));
-        assert_eq!(seconds(&["no-cache=\"set-cookie\", max-age=60"]), Some(0));
-        for unreadable in ["max-age", "max-age=", "max-age=-1", "max-age=1.5", "max-age=x"] {
-            assert_eq!(seconds(&[unreadable]), Some(0), "{unreadable}");
+        for value in ["br", "gzip, gzip", "identity, gzip", "gzip, identity", "gzip;q=1", "deflate", "zstd", ""] {
+            assert!(of(header::CONTENT_ENCODING, value).is_err(), "{value}");
         }
-        let huge = format!("max-age={}", "9".repeat(50));
-        assert_eq!(seconds(&[&huge]), Some(MAX_DELTA_SECONDS));
-    }
-
-    #[test]
-    fn time_spent_in_caches_on_the_way_counts() {
-        let left = |age| {
-            let list = [(header::CACHE_CONTROL, "max-age=60"), (header::AGE, age)];
-            max_age(&fields(&list)).map(|age| age.as_secs())
-        };
-        assert_eq!(left("20"), Some(40));
-        assert_eq!(left("100"), Some(0));
-        assert_eq!(left("garbage"), Some(60));
-    }
-
-    #[test]
-    fn retry_after_is_capped_and_dates_are_ignored() {
-        let cap = Duration::from_secs(300);
-        let read = |value| retry_after(&fields(&[(header::RETRY_AFTER, value)]), cap);
-        assert_eq!(read("0"), Some(Duration::ZERO));
-        assert_eq!(read("7"), Some(Duration::from_secs(7)));
-        assert_eq!(read("301"), Some(cap));
-        assert_eq!(read("99999999999999999999999"), Some(cap));
-        assert_eq!(read("-1"), None);
-        assert_eq!(read("+1"), None);
-        assert_eq!(read("Fri, 31 Dec 2027 23:59:59 GMT"), None);
-        assert_eq!(retry_after(&HeaderMap::new(), cap), None);
+        assert!(of(header::TRANSFER_ENCODING, "gzip, chunked").is_err());
+        for (first, second) in [("identity", "gzip"), ("gzip", "gzip"), ("gzip", "identity"), ("identity", "identity")] {
+            let both = [(header::CONTENT_ENCODING, first), (header::CONTENT_ENCODING, second)];
+            assert!(coding(&fields(&both)).is_err(), "{first} {second}");
+        }
     }
 
     #[test]

@@ -70,6 +70,15 @@ pub fn check(path: &Path) -> Result<(), String> {
     look(path, None).map(|_| ()).map_err(|failure| failure.message)
 }
 
+/// Reads the file once, so that the list is there before the first check. Every failure is left to [`refresh`].
+pub async fn read(context: &Context, source: &Source, path: &Path, max_staleness: Duration) {
+    let looked = Instant::now();
+    let file: Arc<Path> = path.into();
+    if let Ok(Ok((found, _))) = spawn_blocking(move || look(&file, None)).await {
+        context.live.publish_revocations(source.id, found.data, looked, max_staleness);
+    }
+}
+
 /// What was read.
 #[derive(Debug, Clone)]
 struct Known {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, Response, Uri};
 use http_body_util::Full;
 use hyper::service::service_fn;
@@ -50,12 +51,19 @@ impl Peer {
     where
         A: Fn(&HeaderMap) -> Response<Full<Bytes>> + Clone + Send + Sync + 'static,
     {
+        Self::requests(move |request| answer(&request.headers)).await
+    }
+
+    /// A hyper server that answers each request by all that is known of it.
+    pub(super) async fn requests<A>(answer: A) -> Self
+    where
+        A: Fn(&Parts) -> Response<Full<Bytes>> + Clone + Send + Sync + 'static,
+    {
         Self::raw(move |stream| {
             let answer = answer.clone();
             async move {
-                let service = service_fn(move |request: http::Request<_>| {
-                    let response = answer(request.headers());
-                    let _: &hyper::body::Incoming = request.body();
+                let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                    let response = answer(&request.into_parts().0);
                     async move { Ok::<_, Infallible>(response) }
                 });
                 let connection = hyper::server::conn::http1::Builder::new();

@@ -26,7 +26,7 @@ fn certificate(name: &str) -> (CertificateDer<'static>, PrivateKeyDer<'static>) 
 }
 
 /// An https server for `name` that offers `alpn`, and its certificate. Its answer names the HTTP version that came.
-async fn server(name: &str, alpn: &[&[u8]]) -> (Peer, CertificateDer<'static>) {
+pub(super) async fn server(name: &str, alpn: &[&[u8]]) -> (Peer, CertificateDer<'static>) {
     let (certificate, key) = certificate(name);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)

@@ -3,6 +3,7 @@
 //! Everything waits for conditions with a deadline, and every process ends with its test, failed or not. When a test fails,
 //! the ends of the logs of its processes are printed.
 
+pub mod authority;
 pub mod check;
 pub mod envoy;
 pub mod grpc;
@@ -19,6 +20,8 @@ pub mod redis;
 pub mod sidecar;
 pub mod status_list;
 pub mod stub;
+pub mod tinyproxy;
+pub mod tls_front;
 pub mod token;
 pub mod turn;
 pub mod upstream;

@@ -6,6 +6,7 @@ mod assertion;
 mod audit;
 mod clock;
 mod directory;
+mod discovery;
 mod drain;
 mod forms;
 mod garbage;
@@ -14,12 +15,14 @@ mod keys;
 mod listeners;
 pub mod loading;
 mod metrics;
+mod proxy;
 mod redis;
 mod reload;
 mod revocation_file;
 mod stale;
 mod status_list;
 mod swaps;
+mod tls;
 
 /// A path that viewers may read and editors may write.
 pub const POST: &str = "/blog/tenants/acme/posts/1";

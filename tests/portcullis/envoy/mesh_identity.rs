@@ -1,18 +1,16 @@
 //! Which workload of the mesh calls: what Envoy verified of its certificate, and nothing that anybody writes into a header.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rcgen::SanType;
+use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::harness::authority::{Authority, Identity, write_pem};
 use crate::harness::http::{Answer, Connection, Request};
 use crate::harness::mesh::{self, Mesh};
 use crate::harness::sidecar::edit;
@@ -28,69 +26,29 @@ routes:
   - { path: /blog/render, methods: { POST: { permission: \"blog:posts.read\", principals: \"spiffe://mesh.test/ns/shop/*\" } } }
 ";
 
-/// A certificate and its key.
-struct Identity {
-    certificate: CertificateDer<'static>,
-    key: KeyPair,
+fn workload(authority: &Authority, id: &str) -> Identity {
+    authority.issue(SanType::URI(id.try_into().expect("a URI")))
 }
 
-/// The authority of the mesh.
-struct Authority {
-    certificate: CertificateDer<'static>,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        params.distinguished_name.push(DnType::CommonName, "the mesh");
-        let certificate = params.self_signed(&key).expect("a certificate").der().clone();
-        Self { certificate, issuer: Issuer::new(params, key) }
-    }
-
-    fn issue(&self, name: SanType) -> Identity {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-        params.subject_alt_names.push(name);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
-        params.distinguished_name.push(DnType::CommonName, "a workload");
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate").der().clone();
-        Identity { certificate, key }
-    }
-
-    fn workload(&self, id: &str) -> Identity {
-        self.issue(SanType::URI(id.try_into().expect("a URI")))
-    }
-
-    /// One request over TLS to Envoy, by a workload or by nobody.
-    async fn send(&self, mesh: &Mesh, workload: Option<&Identity>, request: &Request) -> Answer {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).expect("a root");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
-        let builder = builder.with_root_certificates(roots);
-        let config = match workload {
-            None => builder.with_no_client_auth(),
-            Some(Identity { certificate, key }) => {
-                let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-                builder.with_client_auth_cert(vec![certificate.clone()], key).expect("a client certificate")
-            }
-        };
-        let stream = TcpStream::connect(mesh.envoy.address).await.expect("a connection");
-        let name = ServerName::try_from("localhost").expect("a name");
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("TLS");
-        let mut connection = Connection::over(stream, "localhost".into()).await.expect("HTTP");
-        connection.send(request).await.expect("an answer")
-    }
-}
-
-fn write_pem(path: &Path, label: &str, der: &[u8]) {
-    let base64 = STANDARD.encode(der);
-    let lines: Vec<&str> = base64.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("ASCII")).collect();
-    fs::write(path, format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))).expect("a file");
+/// One request over TLS to Envoy, by a workload or by nobody.
+async fn send(authority: &Authority, mesh: &Mesh, workload: Option<&Identity>, request: &Request) -> Answer {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.certificate.clone()).expect("a root");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+    let builder = builder.with_root_certificates(roots);
+    let config = match workload {
+        None => builder.with_no_client_auth(),
+        Some(Identity { certificate, key }) => {
+            let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+            builder.with_client_auth_cert(vec![certificate.clone()], key).expect("a client certificate")
+        }
+    };
+    let stream = TcpStream::connect(mesh.envoy.address).await.expect("a connection");
+    let name = ServerName::try_from("localhost").expect("a name");
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("TLS");
+    let mut connection = Connection::over(stream, "localhost".into()).await.expect("HTTP");
+    connection.send(request).await.expect("an answer")
 }
 
 /// The shipped configuration with a second way in, over TLS. The first one stays for the tests' own questions.
@@ -134,12 +92,12 @@ async fn a_workload_is_what_its_certificate_says_and_not_what_anybody_writes() {
     });
     let mesh = builder.envoy(move |text| with_tls(&text, &path)).start().await;
 
-    let (orders, other) = (authority.workload(ORDERS), authority.workload(OTHER));
+    let (orders, other) = (workload(&authority, ORDERS), workload(&authority, OTHER));
     let internal = Request::get("/blog/internal");
     let forged = Request::get("/blog/internal").header("x-forwarded-client-cert", format!("By=x;URI={ORDERS}"));
-    assert_eq!(authority.send(&mesh, Some(&orders), &internal).await.status, 200);
+    assert_eq!(send(&authority, &mesh, Some(&orders), &internal).await.status, 200);
     for (workload, request) in [(Some(&other), &internal), (None, &internal), (Some(&other), &forged), (None, &forged)] {
-        let answer = authority.send(&mesh, workload, request).await;
+        let answer = send(&authority, &mesh, workload, request).await;
         assert_eq!(answer.status, 403);
         assert_eq!(mesh.envoy.log_entry(&answer).await["reason"], "caller_not_allowed");
     }
@@ -148,7 +106,7 @@ async fn a_workload_is_what_its_certificate_says_and_not_what_anybody_writes() {
 
     // A token and a workload, where both are asked for.
     let render = Request::new("POST", "/blog/render").token(&token::mint_second(json!({})));
-    assert_eq!(authority.send(&mesh, Some(&other), &render).await.status, 200);
-    assert_eq!(authority.send(&mesh, None, &render).await.status, 403);
-    assert_eq!(authority.send(&mesh, Some(&orders), &Request::new("POST", "/blog/render")).await.status, 401);
+    assert_eq!(send(&authority, &mesh, Some(&other), &render).await.status, 200);
+    assert_eq!(send(&authority, &mesh, None, &render).await.status, 403);
+    assert_eq!(send(&authority, &mesh, Some(&orders), &Request::new("POST", "/blog/render")).await.status, 401);
 }

@@ -36,9 +36,14 @@ impl Identity {
 
     /// Starts it, for the first time or again with the same database, and waits until it listens.
     pub async fn start(&mut self) {
+        self.start_as(ISSUER).await;
+    }
+
+    /// The same as another issuer than the usual one.
+    pub async fn start_as(&mut self, issuer: &str) {
         let (listen, database, seed) = (self.address.to_string(), self.folder.join("identity.db"), self.folder.join("seed.json"));
         let (database, seed) = (database.display().to_string(), seed.display().to_string());
-        let arguments = ["serve", "--listen", &listen, "--database", &database, "--issuer", ISSUER, "--audience", "demo", "--seed", &seed];
+        let arguments = ["serve", "--listen", &listen, "--database", &database, "--issuer", issuer, "--audience", "demo", "--seed", &seed];
         let environment = [("PORTCULLIS_IDENTITY_ADMIN_TOKEN", ADMIN_TOKEN)];
         let mut process = Process::start_with("identity", programs::identity(), arguments, &environment, &self.folder);
         process.log_line("listening").await;

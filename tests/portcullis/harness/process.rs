@@ -146,6 +146,10 @@ pub fn command(program: &Path) -> Command {
     for variable in ["PORTCULLIS_CONFIG", "PORTCULLIS_LOG", "PORTCULLIS_LOG_FORMAT", "PORTCULLIS_IDENTITY_ADMIN_TOKEN", "RUST_LOG"] {
         command.env_remove(variable);
     }
+    // Nor what it says of proxies.
+    for variable in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        command.env_remove(variable).env_remove(variable.to_lowercase());
+    }
     command.env("NO_COLOR", "1");
     command
 }

@@ -14,9 +14,9 @@ mod yaml;
 
 pub use problem::{Location, Problem, Problems};
 pub use schema::{
-    AuditSettings, DirectorySource, GrpcAddress, JwksLocation, JwksSource, Listen, LoadRules, RedisAddress, RedisData, RedisScores,
-    RedisSource, RevocationFeed, RevocationOrigin, RevocationSource, RevokedIds, Source, SourceFeed, TenantRoleFeed, TenantRoleSource,
-    WhenUnwritable,
+    AuditSettings, DirectorySource, GrpcAddress, JwksLocation, JwksSource, LimitSettings, Listen, LoadRules, RedisAddress, RedisData,
+    RedisScores, RedisSource, RevocationFeed, RevocationOrigin, RevocationSource, RevokedIds, ShutdownSettings, Source, SourceFeed,
+    TenantRoleFeed, TenantRoleSource, WhenUnwritable,
 };
 pub(crate) use yaml::{kind, list, load, nearest};
 
@@ -40,6 +40,10 @@ pub struct Configuration {
     pub audit: Option<AuditSettings>,
     /// How the next ones are loaded.
     pub loading: LoadRules,
+    /// How much is taken on at once. Fixed at start.
+    pub limits: LimitSettings,
+    /// How the sidecar ends. Fixed at start.
+    pub shutdown: ShutdownSettings,
     /// What has to be pulled from identity services.
     pub sources: Vec<Arc<Source>>,
     /// What is allowed and worth knowing, such as overrides.

@@ -14,6 +14,7 @@ mod audit;
 mod directory;
 mod group;
 mod issuer;
+mod limits;
 mod loading;
 mod permissions;
 mod place;
@@ -30,6 +31,7 @@ use group::Surroundings;
 pub(super) use issuer::IssuerSchema;
 pub(super) use issuer::{ATTRIBUTE_NAMES, is_attribute_name};
 pub use issuer::{JwksLocation, JwksSource, Source, SourceFeed, TenantRoleFeed};
+pub use limits::{LimitSettings, ShutdownSettings};
 pub use loading::LoadRules;
 pub(super) use loading::named as named_tests;
 pub(super) use permissions::{PermissionSetSchema, PermissionsSchema, RungSchema, SyntaxSchema};
@@ -62,6 +64,8 @@ pub(super) struct Schema {
     /// There is an audit trail, which may not be one that could be read.
     pub has_audit: bool,
     pub loading: Option<Located<LoadRules>>,
+    pub limits: Option<Located<LimitSettings>>,
+    pub shutdown: Option<Located<ShutdownSettings>>,
     pub routes: Vec<RouteSchema>,
 }
 
@@ -200,6 +204,12 @@ fn read_document(root: &Node<'_>, schema: &mut Schema, problems: &mut Problems) 
     }
     if let Some(node) = map.take("configuration") {
         once(&mut schema.loading, loading::read(&node, problems), problems);
+    }
+    if let Some(node) = map.take("limits") {
+        once(&mut schema.limits, limits::limits(&node, problems), problems);
+    }
+    if let Some(node) = map.take("shutdown") {
+        once(&mut schema.shutdown, limits::shutdown(&node, problems), problems);
     }
     if let Some(node) = map.take("routes") {
         for route in node.items(problems).unwrap_or_default() {

@@ -6,14 +6,17 @@ mod assertion;
 mod audit;
 mod directory;
 mod drain;
+mod floods;
 mod forms;
 mod garbage;
 mod health;
 mod keys;
+mod limits;
 mod listeners;
 mod metrics;
 mod reload;
 mod stale;
+mod takeover;
 
 /// A path that viewers may read and editors may write.
 pub const POST: &str = "/blog/tenants/acme/posts/1";

@@ -121,17 +121,17 @@ pub async fn run(config: PathBuf, arrival: Arrival, dropped_lines: DroppedLines)
         }
     }
 
-    let goodbye = CancellationToken::new();
+    let end = grpc::End::default();
     let health_reporter = tonic_health::server::HealthReporter::new();
     let bounds =
         Bounds { checks: limits.checks, message_bytes: limits.message_bytes, request_timeout: limits.request_timeout };
     let checks = AuthorizationServer::new(Arc::clone(&live), Arc::clone(&metrics), Arc::clone(&signer), trail.clone(), bounds);
-    let health_calls = HealthCalls::new(health_reporter.clone(), limits.request_timeout, goodbye.clone());
-    let service = grpc::Service::new(checks.clone(), health_calls, &limits, grpc::Patience::default(), goodbye.clone());
+    let health_calls = HealthCalls::new(health_reporter.clone(), limits.request_timeout, end.goodbye.clone());
+    let service = grpc::Service::new(checks.clone(), health_calls, &limits, grpc::Patience::default(), end.clone());
     let gate = Gate::new("grpc", limits.connections, &metrics);
-    let mut doors = open_doors(grpc, service, gate, goodbye)?;
+    let mut doors = open_doors(grpc, service, gate, end)?;
     let follower = tokio::spawn(health::follow(Arc::clone(&live), health_reporter.clone()));
-    let _reporter = Aborted(tokio::spawn(report(checks)).abort_handle());
+    let _reporter = Aborted(tokio::spawn(report(checks.clone())).abort_handle());
     let _taken = Aborted(tokio::spawn(takeover::notice(Arc::clone(&doors.claims))).abort_handle());
 
     let admin_listener = bind::listen(admin_socket)?;
@@ -181,6 +181,7 @@ pub async fn run(config: PathBuf, arrival: Arrival, dropped_lines: DroppedLines)
     }
     tracing::info!("draining: no new checks, those in flight are finished");
     doors.close(&shutdown).await;
+    checks.report();
     reloads.abort();
     if let Some(trail) = &trail {
         trail.close().await;
@@ -210,7 +211,7 @@ async fn keep_time() {
 }
 
 /// Begins to answer checks. With these listeners, the place of another sidecar is taken.
-fn open_doors(bound: Vec<Bound>, service: grpc::Service, gate: Gate, goodbye: CancellationToken) -> Result<Doors, ServerError> {
+fn open_doors(bound: Vec<Bound>, service: grpc::Service, gate: Gate, end: grpc::End) -> Result<Doors, ServerError> {
     let service = Arc::new(service);
     let (stop, connections, mut accepting) = (CancellationToken::new(), TaskTracker::new(), JoinSet::new());
     let mut claims = Vec::new();
@@ -225,7 +226,7 @@ fn open_doors(bound: Vec<Bound>, service: grpc::Service, gate: Gate, goodbye: Ca
             accept::tracked(&tasks, place, Arc::clone(&service).connection(socket));
         }));
     }
-    Ok(Doors { accepting, stop, connections, goodbye, gate, claims: claims.into() })
+    Ok(Doors { accepting, stop, connections, end, gate, claims: claims.into() })
 }
 
 /// Says from time to time what was refused without a line of its own.

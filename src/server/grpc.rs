@@ -58,18 +58,22 @@ pub(super) struct Service {
     health: HealthCalls,
     http: http2::Builder<TokioExecutor>,
     patience: Patience,
-    /// From now on connections are asked to end.
-    goodbye: CancellationToken,
+    end: End,
+}
+
+/// How all connections are told of the end.
+#[derive(Debug, Clone, Default)]
+pub(super) struct End {
+    /// From now on they are asked to end.
+    pub goodbye: CancellationToken,
+    /// From now on they are cut.
+    pub cut: CancellationToken,
 }
 
 impl Service {
-    pub fn new(
-        checks: AuthorizationServer,
-        health: HealthCalls,
-        limits: &LimitSettings,
-        patience: Patience,
-        goodbye: CancellationToken,
-    ) -> Self {
+    pub fn new(checks: AuthorizationServer, health: HealthCalls, limits: &LimitSettings, patience: Patience, end: End) -> Self {
+        // Whoever lets us wait for a message that long takes no answers meanwhile.
+        let patience = Patience { stuck: patience.stuck + limits.request_timeout, ..patience };
         let most = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())
@@ -83,7 +87,7 @@ impl Service {
             .keep_alive_interval(patience.ping.0)
             .keep_alive_timeout(patience.ping.1)
             .auto_date_header(false);
-        Self { checks, health, http, patience, goodbye }
+        Self { checks, health, http, patience, end }
     }
 
     /// Serves a connection until its peer ends it, it is of no use, or all are asked to end.
@@ -96,7 +100,7 @@ impl Service {
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(socket), calls));
         let mut watch = Watch::new(&self.patience, &progress);
         let mut alarm = pin!(tokio::time::sleep_until(watch.next));
-        let mut goodbye = pin!(self.goodbye.cancelled());
+        let mut told = pin!(self.end.goodbye.cancelled());
         let mut is_closing = false;
         loop {
             let outcome = tokio::select! {
@@ -108,12 +112,13 @@ impl Service {
                     return;
                 }
                 () = alarm.as_mut() => watch.look(),
-                () = goodbye.as_mut(), if !is_closing => Outcome::Close,
+                () = told.as_mut() => if is_closing { Outcome::Cut("the deadline has passed") } else { Outcome::Close },
             };
             match outcome {
                 Outcome::GoOn => {}
                 Outcome::Close => {
                     is_closing = true;
+                    told.set(self.end.cut.cancelled());
                     connection.as_mut().graceful_shutdown();
                     watch.closes();
                 }
@@ -244,3 +249,6 @@ impl Body for AnswerBody {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

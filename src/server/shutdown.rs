@@ -10,11 +10,15 @@ use tokio_util::task::TaskTracker;
 
 use super::accept::Gate;
 use super::bind::Claim;
+use super::grpc::End;
 use super::takeover;
 use crate::config::ShutdownSettings;
 
 /// How often it is looked at whether somebody is still connected.
 const POLL: Duration = Duration::from_millis(20);
+
+/// How long it takes to cut connections.
+const CUT: Duration = Duration::from_millis(500);
 
 /// The signals that a sidecar heeds.
 pub(super) struct Signals {
@@ -60,8 +64,8 @@ pub(super) struct Doors {
     pub stop: CancellationToken,
     /// The tasks that serve connections.
     pub connections: TaskTracker,
-    /// Asks connections to end.
-    pub goodbye: CancellationToken,
+    /// Tells connections of the end.
+    pub end: End,
     pub gate: Gate,
     /// Where our sockets are.
     pub claims: Arc<[Claim]>,
@@ -97,11 +101,15 @@ impl Doors {
         self.stop.cancel();
         // Nobody is asked to go before the last of them is in: whoever goes would come back.
         while self.accepting.join_next().await.is_some() {}
-        self.goodbye.cancel();
+        self.end.goodbye.cancel();
         self.connections.close();
         if tokio::time::timeout(settings.deadline, self.connections.wait()).await.is_err() {
             let left = self.gate.open();
             tracing::warn!(deadline = ?settings.deadline, left, "some connections did not end in time and were cut");
+            self.end.cut.cancel();
+            // What they were waiting for is recorded as given up.
+            let _ = tokio::time::timeout(CUT, self.connections.wait()).await;
+            tokio::task::yield_now().await;
         }
     }
 }

@@ -135,5 +135,6 @@ async fn what_hangs_is_cut_at_the_deadline_and_recorded() {
     wait::until_true("a call", PATIENCE, async || lab.sidecar.metrics().await.get("portcullis_checks_in_flight") > 0.5).await;
     lab.sidecar.process.signal("TERM");
     assert!(lab.sidecar.process.ended(IN_TIME).await.success());
-    assert!(lab.sidecar.process.log().contains("did not end in time and were cut"));
+    let log = lab.sidecar.process.log();
+    assert!(log.contains("did not end in time and were cut") && log.contains("calls were given up"), "{log}");
 }

@@ -155,8 +155,11 @@ async fn peers_that_never_get_to_the_point_are_sent_away() {
         peer.send(b"GET /readyz HTTP/1.1\r\nhost: sidecar\r\nx-slow: ").await.expect("a connection");
         admin.push(peer);
     }
-    let metrics = lab.sidecar.metrics().await;
-    assert!(metrics.get(GRPC) > 40.0 && metrics.get(ADMIN) > 40.0 && metrics.get("portcullis_checks_waiting") > 400.0);
+    wait::until_true("all of them to be there", PATIENCE, async || {
+        let metrics = lab.sidecar.metrics().await;
+        metrics.get(GRPC) > 40.0 && metrics.get(ADMIN) > 40.0 && metrics.get("portcullis_checks_waiting") > 400.0
+    })
+    .await;
     for peer in silent.iter_mut().chain(&mut admin) {
         peer.ended().await;
         oracle.rounds(1).await;

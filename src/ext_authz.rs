@@ -42,7 +42,7 @@ pub const CHECK_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
 /// How much is taken on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounds {
-    /// Checks between their headers and their answer. At most half of them can be waiting, for whatever it is.
+    /// Checks in flight. At most half of them can be waiting, for whatever it is.
     pub checks: usize,
     /// The longest message that is read, in bytes.
     pub message_bytes: usize,

@@ -174,13 +174,14 @@ pub async fn run(config: PathBuf, arrival: Arrival, dropped_lines: DroppedLines)
         // Whoever asks for health, over a connection or at the address that both have, is better told by the new one.
         end_of_admin.cancel();
     } else {
-        health::stop_serving(&health_reporter).await;
+        health::will_stop_serving(&health_reporter).await;
         if matches!(outcome, Ok(Asked::End)) {
             doors.linger(shutdown.delay, &mut signals).await;
         }
+        health::stop_serving(&health_reporter).await;
     }
     tracing::info!("draining: no new checks, those in flight are finished");
-    doors.close(&shutdown).await;
+    doors.close(&shutdown, &checks).await;
     checks.report();
     reloads.abort();
     if let Some(trail) = &trail {

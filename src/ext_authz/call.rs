@@ -1,8 +1,8 @@
 //! One call, from its headers to its answer.
 //!
-//! A check nearly always is there as a whole, and decided, when it is first looked at. It can wait for the rest of its message, for a
-//! directory, or for its record; all of these waits are bounded, by the caller's deadline too, and so is the number of those who wait:
-//! whoever needs not wait finds a place even while somebody fills all the places of those who do.
+//! A check nearly always is decided as soon as its message is there. It can wait for the rest of that, for a directory, or for its
+//! record; all of these waits are bounded, by the caller's deadline too, and so is the number of those who wait: whoever needs not wait
+//! finds a place even while somebody fills all the places of those who do. See [`Place`].
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::HeaderMap;
 use hyper::body::Body;
+use prometheus::IntGauge;
 
 use super::message::{self, NoMessage};
 use super::{Asking, AuthorizationServer, Unanswered, Waiting, deadline};
@@ -23,6 +24,8 @@ const MAX_QUESTIONS: usize = 8;
 /// A check that lay about for this long because there was no processor for it is refused rather than decided: whoever set no deadline
 /// does not wait forever either.
 const MAX_QUEUED: Duration = Duration::from_secs(1);
+/// A message often comes a moment after the headers. Who has none after this is one of those who wait.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// A call for a decision. To drop it before it is answered is to say that its client went away.
 #[derive(Debug)]
@@ -31,13 +34,24 @@ pub struct Call {
     arrived: Instant,
     /// By when it has to be answered; `None`: whenever.
     answer_by: Result<Option<Instant>, deadline::Unreadable>,
-    /// There was a place for it.
-    is_admitted: bool,
-    /// It holds one of the places for those who wait.
-    is_waiting: bool,
+    place: Place,
     is_answered: bool,
     /// What it waits with: its message, and what was decided so far.
     begun: Option<(Bytes, Box<Unanswered>)>,
+}
+
+/// What a call takes up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Nothing: it is refused, or answered.
+    None,
+    /// One of the places for checks, of which there are as many as the configuration says. It has one from the beginning, as long as
+    /// there is something to do for it.
+    InFlight,
+    /// Its message is about to come. Of these there may be twice as many.
+    Arriving,
+    /// A place for checks, and one of the places for those who wait, which are half as many.
+    Waiting,
 }
 
 impl AuthorizationServer {
@@ -45,18 +59,55 @@ impl AuthorizationServer {
     #[must_use]
     pub fn begin(&self, headers: &HeaderMap) -> Call {
         let arrived = Instant::now();
-        let in_flight = &self.inner.metrics.checks_in_flight;
-        in_flight.inc();
-        // Two who take the last place at once may both be refused; never are both let in.
-        let is_admitted = in_flight.get() <= self.inner.most_checks;
-        Call {
-            server: self.clone(),
-            arrived,
-            answer_by: deadline::answer_by(headers, arrived),
-            is_admitted,
-            is_waiting: false,
-            is_answered: false,
-            begun: None,
+        let answer_by = deadline::answer_by(headers, arrived);
+        let mut call = Call { server: self.clone(), arrived, answer_by, place: Place::None, is_answered: false, begun: None };
+        call.take(Place::InFlight);
+        call
+    }
+
+    /// Whether nothing is in flight.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let metrics = &self.inner.metrics;
+        metrics.checks_in_flight.get() == 0 && metrics.checks_arriving.get() == 0
+    }
+
+    /// Takes a place if there is one. Two who take the last one at once may both go without; never do both get it.
+    fn enter(&self, place: Place) -> bool {
+        let inner = &*self.inner;
+        let counted = |gauge: &IntGauge, most: i64| {
+            gauge.inc();
+            let is_free = gauge.get() <= most;
+            if !is_free {
+                gauge.dec();
+            }
+            is_free
+        };
+        match place {
+            Place::None => true,
+            Place::InFlight => counted(&inner.metrics.checks_in_flight, inner.most_checks),
+            Place::Arriving => counted(&inner.metrics.checks_arriving, inner.most_checks.saturating_mul(2)),
+            Place::Waiting => {
+                let is_free = self.enter(Place::InFlight);
+                let both = is_free && counted(&inner.metrics.checks_waiting, inner.most_waiting);
+                if is_free && !both {
+                    self.leave(Place::InFlight);
+                }
+                both
+            }
+        }
+    }
+
+    fn leave(&self, place: Place) {
+        let metrics = &self.inner.metrics;
+        match place {
+            Place::None => {}
+            Place::InFlight => metrics.checks_in_flight.dec(),
+            Place::Arriving => metrics.checks_arriving.dec(),
+            Place::Waiting => {
+                metrics.checks_waiting.dec();
+                metrics.checks_in_flight.dec();
+            }
         }
     }
 }
@@ -100,7 +151,7 @@ impl Call {
         let mut now = Instant::now();
         let Ok(answer_by) = self.answer_by else { return self.server.refuse(Reason::RequestMalformed) };
         let is_late = |now| answer_by.is_some_and(|by| by <= now);
-        if !self.is_admitted {
+        if self.place == Place::None {
             return self.server.shed();
         }
         if is_late(now) {
@@ -112,15 +163,22 @@ impl Call {
         let message = match at_once {
             Some(message) => message,
             None => {
-                if !self.may_wait() {
+                let until = |span| answer_by.map_or(self.arrived + span, |by| by.min(self.arrived + span)).into();
+                let (moment, latest) = (until(MOMENT), until(self.server.inner.bounds.request_timeout));
+                if !self.take(Place::Arriving) {
                     return self.server.shed();
                 }
-                let latest = self.arrived + self.server.inner.bounds.request_timeout;
-                let until = answer_by.map_or(latest, |by| by.min(latest));
-                let Ok(message) = tokio::time::timeout_at(until.into(), reading).await else {
-                    return self.server.refuse(Reason::DeadlineExceeded);
-                };
-                self.waits_no_more();
+                let mut message = tokio::time::timeout_at(moment, reading.as_mut()).await;
+                if message.is_err() {
+                    if !self.take(Place::Waiting) {
+                        return self.server.shed();
+                    }
+                    message = tokio::time::timeout_at(latest, reading).await;
+                }
+                let Ok(message) = message else { return self.server.refuse(Reason::DeadlineExceeded) };
+                if !self.take(Place::InFlight) {
+                    return self.server.shed();
+                }
                 now = Instant::now();
                 message
             }
@@ -128,11 +186,11 @@ impl Call {
         let message = match message {
             Ok(message) => message,
             Err(NoMessage::Malformed) => return self.server.refuse(Reason::RequestMalformed),
-            Err(NoMessage::Broken) => return self.server.refuse(Reason::Cancelled),
+            Err(NoMessage::Broken) => return self.server.broken(),
         };
         match self.server.attempt(&message, now, Asking::Possible) {
             Ok(answer) => answer,
-            Err(waiting) if !self.may_wait() => self.server.give_up(waiting.into_check(), &message, Reason::Overloaded),
+            Err(waiting) if !self.take(Place::Waiting) => self.server.give_up(waiting.into_check(), &message, Reason::Overloaded),
             Err(waiting) => Box::pin(self.wait(message, waiting, answer_by, now)).await,
         }
     }
@@ -188,28 +246,20 @@ impl Call {
         }
     }
 
-    /// Takes a place among those who wait, if there is one.
-    fn may_wait(&mut self) -> bool {
-        let waiting = &self.server.inner.metrics.checks_waiting;
-        waiting.inc();
-        self.is_waiting = true;
-        if waiting.get() > self.server.inner.most_waiting {
-            self.waits_no_more();
+    /// Gives up its place for another one, if there is one.
+    fn take(&mut self, place: Place) -> bool {
+        self.server.leave(std::mem::replace(&mut self.place, Place::None));
+        let is_free = self.server.enter(place);
+        if is_free {
+            self.place = place;
         }
-        self.is_waiting
-    }
-
-    fn waits_no_more(&mut self) {
-        if std::mem::take(&mut self.is_waiting) {
-            self.server.inner.metrics.checks_waiting.dec();
-        }
+        is_free
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.waits_no_more();
-        self.server.inner.metrics.checks_in_flight.dec();
+        self.server.leave(self.place);
         if self.is_answered {
             return;
         }

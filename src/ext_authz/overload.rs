@@ -54,6 +54,14 @@ impl AuthorizationServer {
         self.inner.metrics.decided(&Decision::bare(Reason::Cancelled), &version.extra, Duration::ZERO);
     }
 
+    /// The same for a call that broke off, whose answer nobody waits for. Gives one in its frame.
+    pub(super) fn broken(&self) -> Bytes {
+        self.abandoned();
+        let version = self.inner.live.version();
+        let decision = Decision::bare(Reason::Cancelled);
+        message::framed(&check_response::encode(&self.inner.ids.next(), &decision, None, &version, None))
+    }
+
     /// Logs how many calls were refused for want of time or place, and how many were given up, since it was last asked to.
     pub fn report(&self) {
         let tally = &self.inner.tally;

@@ -78,6 +78,12 @@ pub async fn follow<X>(live: Arc<Live<X>>, reporter: HealthReporter) {
     }
 }
 
+/// Tells whoever has other sidecars to go to that this one is on its way out. As a whole it goes on serving: whoever has only this one
+/// is better served than refused.
+pub async fn will_stop_serving(reporter: &HealthReporter) {
+    reporter.set_service_status(SERVICE, ServingStatus::NotServing).await;
+}
+
 /// Tells whoever watches that nothing is served any more.
 pub async fn stop_serving(reporter: &HealthReporter) {
     for service in ["", SERVICE] {

@@ -13,6 +13,7 @@ use super::bind::Claim;
 use super::grpc::End;
 use super::takeover;
 use crate::config::ShutdownSettings;
+use crate::ext_authz::AuthorizationServer;
 
 /// How often it is looked at whether somebody is still connected.
 const POLL: Duration = Duration::from_millis(20);
@@ -97,7 +98,7 @@ impl Doors {
     }
 
     /// Closes the listeners, lets all know that they should go, and waits for what is in flight.
-    pub async fn close(mut self, settings: &ShutdownSettings) {
+    pub async fn close(mut self, settings: &ShutdownSettings, checks: &AuthorizationServer) {
         self.stop.cancel();
         // Nobody is asked to go before the last of them is in: whoever goes would come back.
         while self.accepting.join_next().await.is_some() {}
@@ -107,9 +108,14 @@ impl Doors {
             let left = self.gate.open();
             tracing::warn!(deadline = ?settings.deadline, left, "some connections did not end in time and were cut");
             self.end.cut.cancel();
-            // What they were waiting for is recorded as given up.
-            let _ = tokio::time::timeout(CUT, self.connections.wait()).await;
-            tokio::task::yield_now().await;
+            // What was in flight on them is recorded as given up.
+            let idle = async {
+                self.connections.wait().await;
+                while !checks.is_idle() {
+                    tokio::time::sleep(POLL).await;
+                }
+            };
+            let _ = tokio::time::timeout(CUT, idle).await;
         }
     }
 }

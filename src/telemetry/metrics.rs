@@ -90,7 +90,9 @@ pub struct Metrics {
     pub ready: IntGauge,
     /// Checks that were begun and are not answered yet.
     pub checks_in_flight: IntGauge,
-    /// Of those, the ones that wait: for the rest of their message, for a directory or for their record.
+    /// Calls whose message is about to come.
+    pub checks_arriving: IntGauge,
+    /// Of the checks in flight, the ones that wait: long for the rest of their message, for a directory or for their record.
     pub checks_waiting: IntGauge,
     /// Open connections, by listener (`grpc`, `admin`).
     pub connections: IntGaugeVec,
@@ -224,6 +226,7 @@ impl Metrics {
             )?,
             ready: int_gauge("portcullis_ready", "1 if everything that is needed to decide is there and within its bounds.")?,
             checks_in_flight: int_gauge("portcullis_checks_in_flight", "Checks that were begun and are not answered yet.")?,
+            checks_arriving: int_gauge("portcullis_checks_arriving", "Calls whose message is about to come.")?,
             checks_waiting: int_gauge(
                 "portcullis_checks_waiting",
                 "Checks that wait for the rest of their message, for a directory or for their record.",

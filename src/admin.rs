@@ -1,6 +1,5 @@
 //! The admin listener: health, metrics and dumps. On loopback unless the configuration says otherwise.
 
-use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -9,7 +8,6 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
-use tokio::net::TcpListener;
 
 use crate::assertion::Signer;
 use crate::audit::Trail;
@@ -39,12 +37,9 @@ pub struct Admin {
     pub scrape: Arc<Mutex<()>>,
 }
 
-/// Serves until `stop` completes.
-///
-/// # Errors
-/// When the listener breaks.
-pub async fn serve(listener: TcpListener, admin: Admin, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
-    let router = Router::new()
+/// What is answered where.
+pub fn router(admin: Admin) -> Router {
+    Router::new()
         .route("/", get(index))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
@@ -52,8 +47,7 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: impl Future<Output
         .route("/config", get(config))
         .route("/.well-known/jwks.json", get(assertion_keys))
         .route("/audit", get(audit))
-        .with_state(admin);
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
+        .with_state(admin)
 }
 
 async fn index() -> &'static str {

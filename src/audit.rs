@@ -150,6 +150,12 @@ pub struct PendingRecord {
 }
 
 impl PendingRecord {
+    /// The same, to be waited for no longer than this.
+    #[must_use]
+    pub fn within(self, left: Duration) -> Self {
+        Self { deadline: self.deadline.min(left), ..self }
+    }
+
     /// Waits until the record is written, or the deadline has passed. Says whether it is.
     pub async fn is_written(mut self) -> bool {
         match tokio::time::timeout(self.deadline, &mut self.written).await {
@@ -194,6 +200,18 @@ impl Trail {
     /// # Errors
     /// When the file cannot be opened, is no trail, or its key cannot be read: in words, with the key of the configuration.
     pub fn open(settings: &AuditSettings, revision: &str) -> Result<Self, String> {
+        Self::open_within(PATIENCE, settings, revision)
+    }
+
+    /// The same without waiting for anybody.
+    ///
+    /// # Errors
+    /// As with [`Trail::open`], and when another process still writes to the file.
+    pub fn open_at_once(settings: &AuditSettings, revision: &str) -> Result<Self, String> {
+        Self::open_within(Duration::ZERO, settings, revision)
+    }
+
+    fn open_within(patience: Duration, settings: &AuditSettings, revision: &str) -> Result<Self, String> {
         let AuditSettings { file, when_unwritable, key_file, max_queue, deadline, sync } = settings;
         let key = match key_file {
             None => ChainKey::none(),
@@ -203,7 +221,7 @@ impl Trail {
         if let Some(path) = key_file {
             warn_of_others(path, 0o077, "others can read the audit trail's key, or write it");
         }
-        let opened = TrailFile::open(file, &key, PATIENCE).map_err(|error| format!("audit.file: {}: {error}", file.display()))?;
+        let opened = TrailFile::open(file, &key, patience).map_err(|error| format!("audit.file: {}: {error}", file.display()))?;
         let (queue, messages) = sync_channel(*max_queue);
         let shared = Arc::new(Shared::new(file, opened.1));
         let start = record::event(&Event::Start { version: env!("CARGO_PKG_VERSION"), revision, generation: 1 }, clock::now());

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::server::Arrival;
 use crate::telemetry::log::LogFormat;
 
 mod audit;
@@ -17,6 +18,7 @@ Examples:
   portcullis check portcullis.yaml               is this configuration good? all problems at once
   portcullis test tests.yaml                     does it decide as these cases say?
   portcullis run --config portcullis.yaml        answer Envoy's checks until SIGTERM
+  portcullis run --takeover --config FILE        the same, in the place of the sidecar that runs already
   portcullis run --config /etc/portcullis        a folder: all its *.yaml files count as one
   portcullis audit verify audit.jsonl            was anything in this audit trail changed?
   kill -HUP $(pidof portcullis)                  look at the configuration now (it is watched anyway)
@@ -38,6 +40,9 @@ enum Command {
         /// The configuration: a YAML file, or a folder of them.
         #[arg(short, long, value_name = "PATH", env = "PORTCULLIS_CONFIG")]
         config: PathBuf,
+        /// Take the place of the sidecar that listens already, once this one is ready: no check is lost. End the other one then.
+        #[arg(long)]
+        takeover: bool,
         /// How log lines are written (on standard error).
         #[arg(long, value_enum, default_value = "text", env = "PORTCULLIS_LOG_FORMAT")]
         log_format: LogFormat,
@@ -80,7 +85,9 @@ enum AuditCommand {
 #[must_use]
 pub fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Run { config, log_format, log } => run::run(config, log_format, &log),
+        Command::Run { config, takeover, log_format, log } => {
+            run::run(config, if takeover { Arrival::TakeOver } else { Arrival::Alone }, log_format, &log)
+        }
         Command::Check { config, json } => check::check(&config, json),
         Command::Test(options) => test::test(&options),
         Command::Audit { command: AuditCommand::Verify(verify) } => audit::verify(verify),

@@ -14,9 +14,10 @@ mod yaml;
 
 pub use problem::{Location, Problem, Problems};
 pub use schema::{
-    AuditSettings, DirectorySource, Discovery, GrpcAddress, JwksLocation, JwksSource, Listen, LoadRules, ProxyChoice, ProxyUrl,
-    RedisAddress, RedisData, RedisScores, RedisSource, RevocationFeed, RevocationOrigin, RevocationSource, RevokedIds, Source, SourceFeed,
-    StatusListFeed, StatusListSource, TenantRoleFeed, TenantRoleSource, TlsFiles, Transport, WhenUnwritable,
+    AuditSettings, DirectorySource, Discovery, GrpcAddress, JwksLocation, JwksSource, LimitSettings, Listen, LoadRules, ProxyChoice,
+    ProxyUrl, RedisAddress, RedisData, RedisScores, RedisSource, RevocationFeed, RevocationOrigin, RevocationSource, RevokedIds,
+    ShutdownSettings, Source, SourceFeed, StatusListFeed, StatusListSource, TenantRoleFeed, TenantRoleSource, TlsFiles, Transport,
+    WhenUnwritable,
 };
 pub(crate) use yaml::{kind, list, load, nearest};
 
@@ -40,6 +41,10 @@ pub struct Configuration {
     pub audit: Option<AuditSettings>,
     /// How the next ones are loaded.
     pub loading: LoadRules,
+    /// How much is taken on at once. Fixed at start.
+    pub limits: LimitSettings,
+    /// How the sidecar ends. Fixed at start.
+    pub shutdown: ShutdownSettings,
     /// What has to be pulled from identity services.
     pub sources: Vec<Arc<Source>>,
     /// What is allowed and worth knowing, such as overrides.

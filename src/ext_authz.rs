@@ -3,21 +3,13 @@
 //! Whatever arrives, the answer is a well-formed `CheckResponse`. A gRPC error would leave the choice to Envoy's
 //! `failure_mode_allow`, so none is ever sent for a check: garbage, oversized messages and our own failures are denials.
 
-use std::convert::Infallible;
-use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use envoy_types::ext_authz::v3::pb::{CheckRequest, CheckResponse};
-use http_body_util::StreamBody;
-use hyper::body::Frame;
 use prost::Message;
-use tonic::body::Body;
-use tonic::server::{Grpc, NamedService, UnaryService};
 
 use crate::assertion::Signer;
 use crate::audit::{AuditedCheck, PendingRecord, Receipt, Trail};
@@ -31,19 +23,32 @@ use crate::pdp::time::UnixTime;
 use crate::state::{Live, Version};
 use crate::telemetry::metrics::{Metrics, RouteCounters};
 
+mod call;
 mod check_request;
 mod check_response;
-mod codec;
+mod deadline;
+mod message;
+mod overload;
 mod record;
 
-use codec::BytesCodec;
+pub use call::Call;
+pub use message::{AnswerBody, answer};
 
-/// The longest message that is read, in bytes. Envoy's headers are bounded well below it.
-const MAX_MESSAGE_BYTES: usize = 256 * 1024;
-/// How often directories are asked for one check at most: a route names few targets.
-const MAX_QUESTIONS: usize = 8;
+/// The service, as gRPC's health checks name it.
+pub const SERVICE: &str = "envoy.service.auth.v3.Authorization";
 /// The one method.
-const CHECK_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
+pub const CHECK_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
+
+/// How much is taken on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    /// Checks in flight. At most half of them can be waiting, for whatever it is.
+    pub checks: usize,
+    /// The longest message that is read, in bytes.
+    pub message_bytes: usize,
+    /// How long a message may take to arrive.
+    pub request_timeout: Duration,
+}
 
 /// A policy in force.
 type InForce = Version<RouteCounters>;
@@ -62,54 +67,51 @@ struct Inner {
     ids: record::DecisionIds,
     /// Where decisions about audited routes are recorded.
     trail: Option<Trail>,
+    bounds: Bounds,
+    /// `bounds.checks`, and the half of it, as gauges count.
+    most_checks: i64,
+    most_waiting: i64,
+    tally: overload::Tally,
 }
 
 impl AuthorizationServer {
     /// A server over this state. Without a trail, requests to audited routes are refused.
     #[must_use]
-    pub fn new(live: Arc<Live<RouteCounters>>, metrics: Arc<Metrics>, signer: Arc<Signer>, trail: Option<Trail>) -> Self {
-        Self { inner: Arc::new(Inner { live, metrics, signer, ids: record::DecisionIds::default(), trail }) }
+    pub fn new(live: Arc<Live<RouteCounters>>, metrics: Arc<Metrics>, signer: Arc<Signer>, trail: Option<Trail>, bounds: Bounds) -> Self {
+        let most = |checks: usize| i64::try_from(checks).unwrap_or(i64::MAX);
+        let inner = Inner {
+            live,
+            metrics,
+            signer,
+            ids: record::DecisionIds::default(),
+            trail,
+            most_checks: most(bounds.checks),
+            most_waiting: most(bounds.checks.div_ceil(2)),
+            bounds,
+            tally: overload::Tally::default(),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Answers one encoded `CheckRequest` with an encoded `CheckResponse`. It never fails and never waits: what a directory would have
     /// to be asked for could not be decided, and what has to be recorded first could not be.
     #[must_use]
     pub fn check(&self, message: &[u8]) -> Bytes {
-        match self.attempt(message, Instant::now(), Asking::Done) {
-            Ok(response) => response,
-            Err(Waiting::ForTarget(_)) => self.refuse(Reason::InternalError),
+        let frame = match self.attempt(message, Instant::now(), Asking::Done) {
+            Ok(answer) => answer,
+            Err(Waiting::ForTarget(..)) => self.refuse(Reason::InternalError),
             Err(Waiting::ForRecord(check, record)) => self.answer(*check, record.is_written_by_now()),
-        }
+        };
+        message::unframed(&frame)
     }
 
-    /// The same for a check that has to wait: for a directory, up to its deadline for each question, and for its record.
-    async fn check_and_wait(self, message: Bytes, mut waiting: Waiting, started: Instant) -> Bytes {
-        let mut questions = 0;
-        let mut asked = None;
-        loop {
-            let wanted = match waiting {
-                Waiting::ForRecord(check, record) => return self.answer(*check, record.is_written().await),
-                Waiting::ForTarget(wanted) => wanted,
-            };
-            // If it was asked before, the deadline has passed. To ask once more would be to wait once more.
-            let asking = if questions == MAX_QUESTIONS || asked.as_ref() == Some(&wanted) { Asking::Done } else { Asking::Possible };
-            if asking == Asking::Possible {
-                self.inner.live.targets().ask(wanted.clone()).await;
-                questions += 1;
-                asked = Some(wanted);
-            }
-            match self.attempt(&message, started, asking) {
-                Ok(response) => return response,
-                Err(next) => waiting = next,
-            }
-        }
-    }
-
-    /// Decides a check and answers it, or says what has to be waited for: a directory if it may be asked, or the record.
+    /// Decides a check and answers it (in a frame), or says what has to be waited for: a directory if it may be asked, or the record.
     fn attempt(&self, message: &[u8], started: Instant, asking: Asking) -> Result<Bytes, Waiting> {
         let version = self.inner.live.version();
         let id = self.inner.ids.next();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
+            #[cfg(test)]
+            tests::stumble("decide", message);
             let request = CheckRequest::decode(message);
             let request = request.as_ref().map_err(|_| check_request::Malformed).and_then(check_request::access_request);
             let now = clock::now();
@@ -118,7 +120,7 @@ impl AuthorizationServer {
                 Err(check_request::Malformed) => Decision::bare(Reason::RequestMalformed),
             };
             if let (Asking::Possible, Some(wanted)) = (asking, decision.wanted.take()) {
-                return Err(Waiting::ForTarget(wanted));
+                return Err((decision, wanted));
             }
             let request = request.as_ref().ok();
             let signed = self.signed(&id, &mut decision, request, &version.snapshot, now);
@@ -130,22 +132,28 @@ impl AuthorizationServer {
             let response = check_response::encode(&id, &decision, request.map(|request| &request.headers), &version, signed.as_deref());
             Ok((decision, response, receipt))
         }));
-        let (decision, response, receipt) = outcome.unwrap_or_else(|_| {
+        let outcome = outcome.unwrap_or_else(|_| {
             // One request that breaks something is refused; the process and everybody else's requests live.
             let decision = Decision::bare(Reason::InternalError);
             tracing::error!(%id, "a check panicked and was refused");
             let response = check_response::encode(&id, &decision, None, &version, None);
             Ok((decision, response, Receipt::Answer))
-        })?;
+        });
+        let unanswered = |id, decision, response| Box::new(Unanswered { id, decision, response, version: Arc::clone(&version), started });
+        let (decision, response, receipt) = match outcome {
+            Ok(decided) => decided,
+            Err((decision, wanted)) => return Err(Waiting::ForTarget(unanswered(id, decision, None), wanted)),
+        };
+        #[cfg(test)]
+        tests::stumble("answer", message);
         if let Some(unknown) = decision.unknown_key.clone() {
             self.inner.live.key_is_unknown(unknown);
         }
         if let Receipt::Pending(record) = receipt {
-            let check = Unanswered { id, decision, response, version: Arc::clone(&version), started };
-            return Err(Waiting::ForRecord(Box::new(check), record));
+            return Err(Waiting::ForRecord(unanswered(id, decision, Some(response)), record));
         }
         self.inner.metrics.decided(&decision, &version.extra, started.elapsed());
-        Ok(response.encode_to_vec().into())
+        Ok(message::framed(&response))
     }
 
     /// The assertion for the service behind, where the policy asks for one. If it cannot be made, the request cannot go on.
@@ -178,29 +186,40 @@ impl AuthorizationServer {
 
     /// Answers as was decided, or, if the record is not there, that nothing could be.
     fn answer(&self, check: Unanswered, is_recorded: bool) -> Bytes {
-        let Unanswered { id, mut decision, mut response, version, started } = check;
-        if !is_recorded {
+        let Unanswered { id, mut decision, response, version, started } = check;
+        let response = response.filter(|_| is_recorded).unwrap_or_else(|| {
             decision.reason = Reason::AuditUnavailable;
             record::log(&id, &decision, None, &version);
-            response = check_response::encode(&id, &decision, None, &version, None);
-        }
+            check_response::encode(&id, &decision, None, &version, None)
+        });
         self.inner.metrics.decided(&decision, &version.extra, started.elapsed());
-        response.encode_to_vec().into()
+        message::framed(&response)
     }
 
-    /// Refuses a call whose message could not even be read.
+    /// Refuses a check that was begun and will not be waited for any longer. Where its route asks for a record, there is one.
+    fn give_up(&self, check: Box<Unanswered>, message: &[u8], reason: Reason) -> Bytes {
+        let Unanswered { id, mut decision, response, version, started } = *check;
+        decision.reason = reason;
+        let request = CheckRequest::decode(message).ok();
+        let request = request.as_ref().and_then(|request| check_request::access_request(request).ok());
+        if let (None, Some(request)) = (response, &request) {
+            // It is refused, whether or not that can be recorded.
+            let _ = self.audit(&id, &decision, request, &version, clock::now());
+        }
+        record::log(&id, &decision, request.as_ref(), &version);
+        self.inner.metrics.decided(&decision, &version.extra, started.elapsed());
+        message::framed(&check_response::encode(&id, &decision, None, &version, None))
+    }
+
+    /// Refuses a call whose message could not even be read. Gives the answer in its frame.
     fn refuse(&self, reason: Reason) -> Bytes {
         let version = self.inner.live.version();
         let id = self.inner.ids.next();
         let decision = Decision::bare(reason);
         record::log(&id, &decision, None, &version);
-        self.inner.metrics.decided(&decision, &version.extra, std::time::Duration::ZERO);
-        check_response::encode(&id, &decision, None, &version, None).encode_to_vec().into()
+        self.inner.metrics.decided(&decision, &version.extra, Duration::ZERO);
+        message::framed(&check_response::encode(&id, &decision, None, &version, None))
     }
-}
-
-impl NamedService for AuthorizationServer {
-    const NAME: &'static str = "envoy.service.auth.v3.Authorization";
 }
 
 /// Whether a directory may still be asked before a check is answered.
@@ -212,95 +231,29 @@ enum Asking {
 
 /// What a check has to wait for before it can be answered.
 enum Waiting {
-    ForTarget(TargetKey),
+    ForTarget(Box<Unanswered>, TargetKey),
     ForRecord(Box<Unanswered>, PendingRecord),
 }
 
-/// A check that was decided and must not be answered before that is recorded.
+impl Waiting {
+    fn into_check(self) -> Box<Unanswered> {
+        match self {
+            Self::ForTarget(check, _) | Self::ForRecord(check, _) => check,
+        }
+    }
+}
+
+/// A check that cannot be answered yet.
+#[derive(Debug)]
 struct Unanswered {
     id: String,
+    /// As far as it has come.
     decision: Decision,
-    response: CheckResponse,
+    /// The answer that its record keeps back; `None`: it is not decided.
+    response: Option<CheckResponse>,
     /// The version of the policy that decided.
     version: Arc<Version<RouteCounters>>,
     started: Instant,
-}
-
-/// What tonic's generated code would call.
-struct Check(AuthorizationServer);
-
-impl UnaryService<Bytes> for Check {
-    type Response = Bytes;
-    type Future = Answer;
-
-    fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
-        let started = Instant::now();
-        match self.0.attempt(request.get_ref(), started, Asking::Possible) {
-            Ok(response) => Answer::Ready(response),
-            Err(waiting) => Answer::Waiting(Box::pin(self.0.clone().check_and_wait(request.into_inner(), waiting, started))),
-        }
-    }
-}
-
-/// An answer: nearly always there at once.
-enum Answer {
-    Ready(Bytes),
-    Waiting(Pin<Box<dyn Future<Output = Bytes> + Send>>),
-}
-
-impl Future for Answer {
-    type Output = Result<tonic::Response<Bytes>, tonic::Status>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.get_mut() {
-            Self::Ready(response) => Poll::Ready(Ok(tonic::Response::new(std::mem::take(response)))),
-            Self::Waiting(answer) => answer.as_mut().poll(context).map(|response| Ok(tonic::Response::new(response))),
-        }
-    }
-}
-
-impl<B> tower_service::Service<http::Request<B>> for AuthorizationServer
-where
-    B: hyper::body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
-{
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        let server = self.clone();
-        Box::pin(async move {
-            if request.uri().path() != CHECK_PATH {
-                return Ok(tonic::Status::unimplemented("the only method is Check").into_http());
-            }
-            let mut grpc = Grpc::new(BytesCodec).max_decoding_message_size(MAX_MESSAGE_BYTES);
-            let response = grpc.unary(Check(server.clone()), request).await;
-            // tonic answers what it cannot read with a gRPC status in the headers.
-            if response.headers().contains_key(tonic::Status::GRPC_STATUS) {
-                return Ok(unary_response(&server.refuse(Reason::RequestMalformed)));
-            }
-            Ok(response)
-        })
-    }
-}
-
-/// A successful gRPC answer with one message, as tonic would send it.
-fn unary_response(message: &[u8]) -> http::Response<Body> {
-    let mut framed = BytesMut::with_capacity(message.len() + 5);
-    framed.extend_from_slice(&[0]);
-    framed.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
-    framed.extend_from_slice(message);
-    let mut trailers = http::HeaderMap::new();
-    trailers.insert(tonic::Status::GRPC_STATUS, http::HeaderValue::from_static("0"));
-    let frames = [Ok::<_, Infallible>(Frame::data(framed.freeze())), Ok(Frame::trailers(trailers))];
-    let mut response = http::Response::new(Body::new(StreamBody::new(tokio_stream::iter(frames))));
-    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/grpc"));
-    response
 }
 
 #[cfg(test)]

@@ -4,16 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin};
 use crate::assertion::Signer;
 use crate::audit::Trail;
 use crate::clock;
 use crate::config::{AuditSettings, Configuration};
-use crate::ext_authz::AuthorizationServer;
+use crate::ext_authz::{AuthorizationServer, Bounds};
 use crate::pip::config_file::{self, ConfigWatcher, ReadError};
 use crate::pip::http_client::{HttpClient, Limits};
 use crate::pip::refresh::{Context, Refreshers};
@@ -21,23 +21,33 @@ use crate::state::Live;
 use crate::telemetry::log::DroppedLines;
 use crate::telemetry::metrics::Metrics;
 
+mod accept;
 mod bind;
+mod grpc;
 pub mod health;
+mod http1;
 pub(crate) mod policy_tests;
 mod reload;
 mod self_test;
+mod shutdown;
+mod socket;
+mod takeover;
 
-use health::Health;
+use accept::{Gate, Listener};
+pub use bind::Arrival;
+use bind::Bound;
+use health::{Health, HealthCalls};
 pub(crate) use reload::source_files;
+use shutdown::{Asked, Doors, Signals};
 
-/// The longest time that checks in flight get to finish in.
-const DRAIN: Duration = Duration::from_secs(10);
 /// How long a changed configuration must rest before it is believed.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 /// How often the configuration is looked at even if nothing was noticed.
 const POLL: Duration = Duration::from_secs(5);
 /// How often the clock is looked at even if nothing happens, so that a jump back is noticed before it can be forgotten.
 const CLOCK_LOOKS: Duration = Duration::from_millis(500);
+/// How often it is said what was refused without a line of its own.
+const REPORT: Duration = Duration::from_secs(1);
 
 /// Why the sidecar did not start or did not go on.
 #[derive(Debug)]
@@ -71,25 +81,24 @@ impl From<String> for ServerError {
 /// Runs the sidecar until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When the first configuration is not good, an address cannot be bound, or cryptography is broken.
-pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), ServerError> {
+/// When the first configuration is not good, an address cannot be bound, cryptography is broken, or a sidecar whose place should be
+/// taken does better.
+pub async fn run(config: PathBuf, arrival: Arrival, dropped_lines: DroppedLines) -> Result<(), ServerError> {
     self_test::run()?;
     let _clock = Aborted(tokio::spawn(keep_time()).abort_handle());
     let source = Arc::new(config_file::read_with_tests(&config, policy_tests::named).map_err(ServerError::Read)?);
-    let Configuration { snapshot, listen, audit, loading, sources, notices } =
+    let Configuration { snapshot, listen, audit, loading, limits, shutdown, sources, notices } =
         reload::compile(&source).await.map_err(ServerError::Configuration)?;
     let other = |error: &dyn std::fmt::Display| ServerError::Other(error.to_string());
 
     // Everything that can fail is done before anything runs.
-    let grpc = bind::grpc(&listen.grpc).await?;
-    let admin_listener = bind::tcp(listen.admin).await?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| other(&error))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| other(&error))?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(|error| other(&error))?;
+    let grpc = bind::grpc(&listen.grpc, arrival).await?;
+    let admin_socket = bind::tcp(listen.admin, arrival)?;
+    let mut signals = Signals::listen().map_err(|error| other(&error))?;
     let client = HttpClient::new(Limits::default()).map_err(|error| other(&error))?;
     let metrics = Arc::new(Metrics::new().map_err(|error| other(&error))?);
     let signer = Arc::new(Signer::generate().map_err(|error| other(&error))?);
-    let trail = open_trail(audit.clone(), Arc::clone(&snapshot.revision)).await?;
+    let trail = open_trail(audit.clone(), arrival, Arc::clone(&snapshot.revision)).await?;
 
     metrics.configuration_loaded(true);
     reload::log_notices(&notices);
@@ -100,16 +109,33 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
     let mut refreshers = Refreshers::new(Context { live: Arc::clone(&live), client, metrics: Arc::clone(&metrics) });
     refreshers.read_files(&sources).await;
     let health = Health::default();
-    let drain = CancellationToken::new();
-    let mut doors = JoinSet::new();
 
-    let (health_reporter, health_service) = tonic_health::server::health_reporter();
-    let follower = tokio::spawn(health::follow(Arc::clone(&live), health_reporter.clone()));
-    let checks = AuthorizationServer::new(Arc::clone(&live), Arc::clone(&metrics), Arc::clone(&signer), trail.clone());
-    for listener in grpc {
-        tracing::info!(address = %listener.address(), "answering checks");
-        doors.spawn(listener.serve(checks.clone(), health_service.clone(), drain.clone()));
+    refreshers.start(&sources);
+    let watcher = ConfigWatcher::spawn(config, policy_tests::named, Some(source.hash), DEBOUNCE, POLL);
+    let nudge = watcher.nudge();
+    let fixed = reload::Fixed { listen, audit, limits: limits.clone(), shutdown: shutdown.clone(), trail: trail.clone() };
+    let mut reloads = tokio::spawn(reload::follow(watcher, Arc::clone(&live), Arc::clone(&metrics), refreshers, fixed));
+    if arrival == Arrival::TakeOver {
+        tokio::select! {
+            ready = takeover::until_ready(&live) => ready?,
+            () = async { while signals.next().await == Asked::Look {} } => return Ok(()),
+        }
     }
+
+    let end = grpc::End::default();
+    let health_reporter = tonic_health::server::HealthReporter::new();
+    let bounds = Bounds { checks: limits.checks, message_bytes: limits.message_bytes, request_timeout: limits.request_timeout };
+    let checks = AuthorizationServer::new(Arc::clone(&live), Arc::clone(&metrics), Arc::clone(&signer), trail.clone(), bounds);
+    let health_calls = HealthCalls::new(health_reporter.clone(), limits.request_timeout, end.goodbye.clone());
+    let service = grpc::Service::new(checks.clone(), health_calls, &limits, grpc::Patience::default(), end.clone());
+    let gate = Gate::new("grpc", limits.connections, &metrics);
+    let mut doors = open_doors(grpc, service, gate, end)?;
+    let follower = tokio::spawn(health::follow(Arc::clone(&live), health_reporter.clone()));
+    let _reporter = Aborted(tokio::spawn(report(checks.clone())).abort_handle());
+    let _taken = Aborted(tokio::spawn(takeover::notice(Arc::clone(&doors.claims))).abort_handle());
+
+    let admin_listener = bind::listen(admin_socket)?;
+    tracing::info!(address = %bind::address_of(&admin_listener), "the admin listener is up");
     let end_of_admin = CancellationToken::new();
     let admin = Admin {
         live: Arc::clone(&live),
@@ -120,42 +146,43 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
         dropped_lines,
         scrape: Arc::default(),
     };
-    tracing::info!(address = %bind::address_of(&admin_listener), "the admin listener is up");
-    let admin = tokio::spawn(admin::serve(admin_listener, admin, end_of_admin.clone().cancelled_owned()));
-
-    refreshers.start(&sources);
-    let watcher = ConfigWatcher::spawn(config, policy_tests::named, Some(source.hash), DEBOUNCE, POLL);
-    let nudge = watcher.nudge();
-    let fixed = reload::Fixed { listen, audit, trail: trail.clone() };
-    let mut reloads = tokio::spawn(reload::follow(watcher, Arc::clone(&live), Arc::clone(&metrics), refreshers, fixed));
+    let admin = tokio::spawn(http1::serve(admin_listener, admin::router(admin), &metrics, end_of_admin.clone()));
 
     let outcome = loop {
         tokio::select! {
-            _ = terminate.recv() => break Ok(()),
-            _ = interrupt.recv() => break Ok(()),
-            _ = hangup.recv() => {
-                tracing::info!("SIGHUP: looking at the configuration");
-                nudge.nudge();
-                if let Some(trail) = &trail {
-                    trail.follow_file();
+            asked = signals.next() => match asked {
+                Asked::Look => {
+                    tracing::info!("SIGHUP: looking at the configuration");
+                    nudge.nudge();
+                    if let Some(trail) = &trail {
+                        trail.follow_file();
+                    }
                 }
-            }
-            ended = doors.join_next() => break Err(ServerError::Other(format!("a listener ended: {ended:?}"))),
+                end => break Ok(end),
+            },
+            ended = doors.accepting.join_next() => break Err(ServerError::Other(format!("a listener ended: {ended:?}"))),
             ended = &mut reloads => break Err(ServerError::Other(format!("the watch over the configuration ended: {ended:?}"))),
         }
     };
 
-    tracing::info!("draining: no new checks, those in flight are finished");
+    let is_taken_over = doors.is_taken_over();
     health.drain();
     follower.abort();
     // It must not come after this and say otherwise.
     let _ = follower.await;
-    health::stop_serving(&health_reporter).await;
-    drain.cancel();
-    let drained = tokio::time::timeout(DRAIN, async { while doors.join_next().await.is_some() {} }).await;
-    if drained.is_err() {
-        tracing::warn!(seconds = DRAIN.as_secs(), "some connections did not end in time and were cut");
+    if is_taken_over {
+        // Whoever asks for health, over a connection or at the address that both have, is better told by the new one.
+        end_of_admin.cancel();
+    } else {
+        health::will_stop_serving(&health_reporter).await;
+        if matches!(outcome, Ok(Asked::End)) {
+            doors.linger(shutdown.delay, &mut signals).await;
+        }
+        health::stop_serving(&health_reporter).await;
     }
+    tracing::info!("draining: no new checks, those in flight are finished");
+    doors.close(&shutdown, &checks).await;
+    checks.report();
     reloads.abort();
     if let Some(trail) = &trail {
         trail.close().await;
@@ -163,7 +190,7 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
     end_of_admin.cancel();
     let _ = tokio::time::timeout(Duration::from_secs(1), admin).await;
     tracing::info!("stopped");
-    outcome
+    outcome.map(|_| ())
 }
 
 /// A task that ends with this.
@@ -184,10 +211,43 @@ async fn keep_time() {
     }
 }
 
-/// Opens the audit trail, if there is to be one. That can wait for a sidecar which is still draining.
-async fn open_trail(settings: Option<AuditSettings>, revision: Arc<str>) -> Result<Option<Trail>, ServerError> {
+/// Begins to answer checks. With these listeners, the place of another sidecar is taken.
+fn open_doors(bound: Vec<Bound>, service: grpc::Service, gate: Gate, end: grpc::End) -> Result<Doors, ServerError> {
+    let service = Arc::new(service);
+    let (stop, connections, mut accepting) = (CancellationToken::new(), TaskTracker::new(), JoinSet::new());
+    let mut claims = Vec::new();
+    for bound in bound {
+        let listener = bound.open()?;
+        if let Listener::Unix(_, file) = &listener {
+            claims.push(file.claim());
+        }
+        tracing::info!(address = %listener.address(), "answering checks");
+        let (service, tasks) = (Arc::clone(&service), connections.clone());
+        accepting.spawn(accept::accept(listener, gate.clone(), stop.clone(), move |socket, place| {
+            accept::tracked(&tasks, place, Arc::clone(&service).connection(socket));
+        }));
+    }
+    Ok(Doors { accepting, stop, connections, end, gate, claims: claims.into() })
+}
+
+/// Says from time to time what was refused without a line of its own.
+async fn report(checks: AuthorizationServer) {
+    let mut ticks = tokio::time::interval(REPORT);
+    loop {
+        ticks.tick().await;
+        checks.report();
+    }
+}
+
+/// Opens the audit trail, if there is to be one. That can wait for a sidecar which is still draining, unless its place is to be taken:
+/// that one keeps its trail until this one is there.
+async fn open_trail(settings: Option<AuditSettings>, arrival: Arrival, revision: Arc<str>) -> Result<Option<Trail>, ServerError> {
     let Some(settings) = settings else { return Ok(None) };
-    let opened = tokio::task::spawn_blocking(move || Trail::open(&settings, &revision)).await;
+    let opened = tokio::task::spawn_blocking(move || match arrival {
+        Arrival::Alone => Trail::open(&settings, &revision),
+        Arrival::TakeOver => Trail::open_at_once(&settings, &revision),
+    })
+    .await;
     let trail = opened.map_err(|error| error.to_string())??;
     let status = trail.status();
     tracing::info!(file = %status.file.display(), seq = status.seq, "recording what audited routes are asked for");

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::server;
+use crate::server::{self, Arrival};
 use crate::telemetry::log::{self, LogFormat};
 
-pub(super) fn run(config: PathBuf, format: LogFormat, filter: &str) -> ExitCode {
+pub(super) fn run(config: PathBuf, arrival: Arrival, format: LogFormat, filter: &str) -> ExitCode {
     let logging = match log::init(format, filter) {
         Ok(logging) => logging,
         Err(error) => {
@@ -21,7 +21,7 @@ pub(super) fn run(config: PathBuf, format: LogFormat, filter: &str) -> ExitCode 
             return ExitCode::FAILURE;
         }
     };
-    let outcome = runtime.block_on(server::run(config, logging.dropped_lines()));
+    let outcome = runtime.block_on(server::run(config, arrival, logging.dropped_lines()));
     // A look-up that hangs in the system's resolver must not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     drop(logging);

@@ -36,6 +36,8 @@ pub(super) fn compile(schema: Schema, files: &[SourceFile], problems: &mut Probl
         audit,
         has_audit,
         loading,
+        limits,
+        shutdown,
         routes,
     } = schema;
     let vocabulary = Vocabulary::new(permissions, &issuers, problems);
@@ -71,8 +73,16 @@ pub(super) fn compile(schema: Schema, files: &[SourceFile], problems: &mut Probl
         challenge_realm: challenge_realm.map_or_else(|| "service".into(), |realm| realm.value.into()),
     };
     let listen = listen.map(|listen| listen.value).unwrap_or_default();
-    let loading = loading.map(|loading| loading.value).unwrap_or_default();
-    Some(Configuration { snapshot, listen, audit: audit.map(|audit| audit.value), loading, sources, notices })
+    Some(Configuration {
+        snapshot,
+        listen,
+        audit: audit.map(|audit| audit.value),
+        loading: loading.map(|loading| loading.value).unwrap_or_default(),
+        limits: limits.map(|limits| limits.value).unwrap_or_default(),
+        shutdown: shutdown.map(|shutdown| shutdown.value).unwrap_or_default(),
+        sources,
+        notices,
+    })
 }
 
 /// Whoever signs assertions must not be taken for an issuer of access tokens.

@@ -15,6 +15,7 @@ mod directory;
 mod group;
 mod issuer;
 mod jwks;
+mod limits;
 mod loading;
 mod permissions;
 mod place;
@@ -33,6 +34,7 @@ pub(super) use issuer::IssuerSchema;
 pub(super) use issuer::{ATTRIBUTE_NAMES, is_attribute_name};
 pub use issuer::{Source, SourceFeed, StatusListFeed, TenantRoleFeed};
 pub use jwks::{Discovery, JwksLocation, JwksSource};
+pub use limits::{LimitSettings, ShutdownSettings};
 pub use loading::LoadRules;
 pub(super) use loading::named as named_tests;
 pub(super) use permissions::{PermissionSetSchema, PermissionsSchema, RungSchema, SyntaxSchema};
@@ -69,6 +71,8 @@ pub(super) struct Schema {
     /// There is an audit trail, which may not be one that could be read.
     pub has_audit: bool,
     pub loading: Option<Located<LoadRules>>,
+    pub limits: Option<Located<LimitSettings>>,
+    pub shutdown: Option<Located<ShutdownSettings>>,
     pub routes: Vec<RouteSchema>,
 }
 
@@ -208,6 +212,12 @@ fn read_document(root: &Node<'_>, schema: &mut Schema, problems: &mut Problems) 
     }
     if let Some(node) = map.take("configuration") {
         once(&mut schema.loading, loading::read(&node, problems), problems);
+    }
+    if let Some(node) = map.take("limits") {
+        once(&mut schema.limits, limits::limits(&node, problems), problems);
+    }
+    if let Some(node) = map.take("shutdown") {
+        once(&mut schema.shutdown, limits::shutdown(&node, problems), problems);
     }
     if let Some(node) = map.take("routes") {
         for route in node.items(problems).unwrap_or_default() {

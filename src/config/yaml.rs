@@ -209,6 +209,28 @@ impl<'y> Node<'y> {
         Some(span)
     }
 
+    /// A number of bytes such as `512B`, `16KiB`, `1MiB`.
+    pub fn bytes(&self, problems: &mut Problems, range: std::ops::RangeInclusive<usize>) -> Option<usize> {
+        let text = match &self.yaml.data {
+            YamlData::Value(Scalar::String(text)) => text,
+            YamlData::Value(Scalar::Integer(number)) => {
+                self.problem(problems, format!("this size needs a unit: '{number}B', or KiB, MiB"));
+                return None;
+            }
+            _ => return self.expected(problems, "a size, such as '16KiB'"),
+        };
+        let Some(size) = parse_bytes(text) else {
+            self.problem(problems, format!("'{text}' is no size; write a whole number and a unit: 512B, 16KiB, 1MiB"));
+            return None;
+        };
+        if !range.contains(&size) {
+            let (least, most) = (show_bytes(*range.start()), show_bytes(*range.end()));
+            self.problem(problems, format!("this must be from {least} to {most}, and it is {text}"));
+            return None;
+        }
+        Some(size)
+    }
+
     /// One of some words.
     pub fn choice<T: Copy>(&self, problems: &mut Problems, choices: &[(&str, T)]) -> Option<T> {
         let text = self.string(problems)?.value;
@@ -361,6 +383,23 @@ pub(super) fn show_duration(span: Duration) -> String {
         .map_or_else(|| format!("{millis}ms"), |(name, unit)| format!("{}{name}", millis / unit))
 }
 
+const SIZES: [(&str, usize); 3] = [("MiB", 1024 * 1024), ("KiB", 1024), ("B", 1)];
+
+fn parse_bytes(text: &str) -> Option<usize> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let (_, bytes) = SIZES.iter().find(|(name, _)| *name == unit)?;
+    number.parse::<usize>().ok()?.checked_mul(*bytes)
+}
+
+/// A size as the configuration writes it.
+fn show_bytes(size: usize) -> String {
+    SIZES
+        .iter()
+        .find(|(_, unit)| size.is_multiple_of(*unit))
+        .map_or_else(|| format!("{size}B"), |(name, unit)| format!("{}{name}", size / unit))
+}
+
 /// An address such as `127.0.0.1:9191` or `[::1]:9191`.
 pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("'{text}' is no address with a port, such as '127.0.0.1:9191'"))
@@ -380,6 +419,17 @@ mod tests {
         }
         assert_eq!(show_duration(Duration::from_secs(90)), "90s");
         assert_eq!(show_duration(Duration::from_secs(86_400)), "1d");
+    }
+
+    #[test]
+    fn sizes_need_a_unit_and_are_shown_as_they_are_written() {
+        for (text, bytes) in [("512B", 512), ("16KiB", 16_384), ("1MiB", 1_048_576)] {
+            assert_eq!(parse_bytes(text), Some(bytes), "{text}");
+            assert_eq!(show_bytes(bytes), text);
+        }
+        for text in ["", "5", "KiB", "5 KiB", "5kB", "5KB", "1.5MiB", "-1B", "99999999999999999999MiB", "99999999999999MiB9"] {
+            assert_eq!(parse_bytes(text), None, "{text}");
+        }
     }
 
     #[test]

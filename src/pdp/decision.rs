@@ -219,6 +219,10 @@ reasons! {
     AuditUnavailable = "audit_unavailable", Indeterminate, Unavailable;
     /// There is no time or place left to decide in.
     Overloaded = "overloaded", Indeterminate, Unavailable;
+    /// The caller's deadline passed, or its message did not arrive in time.
+    DeadlineExceeded = "deadline_exceeded", Indeterminate, Unavailable;
+    /// The caller went away while the decision, or its record, was waited for.
+    Cancelled = "cancelled", Indeterminate, Unavailable;
     /// Something broke on our side.
     InternalError = "internal_error", Indeterminate, Unavailable;
 }

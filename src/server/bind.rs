@@ -1,35 +1,41 @@
-//! Binding and serving listeners.
+//! Binding listeners: at once, or beside a sidecar whose place is taken over.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio_stream::wrappers::UnixListenerStream;
-use tokio_util::sync::CancellationToken;
-use tonic::transport::server::{Router, TcpIncoming};
-use tonic::transport::{Error, Server};
-use tonic_health::pb::health_server::{Health, HealthServer};
 
+use super::accept::Listener;
 use crate::config::GrpcAddress;
-use crate::ext_authz::AuthorizationServer;
 
 /// Who may connect to a socket: its owner and its group, which a pod's `fsGroup` shares with Envoy.
 const SOCKET_MODE: u32 = 0o660;
-/// The most checks that one connection has in flight. Envoy keeps one connection per worker.
-const MAX_STREAMS: u32 = 1024;
-/// Flow-control windows, in bytes: a check and its answer fit many times over.
-const WINDOW: u32 = 1024 * 1024;
+/// Connections that can wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// The longest path of a Unix socket (`sun_path` without its final NUL).
+const MAX_SOCKET_PATH: usize = 107;
 
-/// A bound listener for checks.
-pub(super) enum GrpcListener {
-    Tcp(TcpListener),
-    Unix(UnixListener, SocketFile),
+/// Whether somebody else may be listening already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// Nobody may.
+    Alone,
+    /// Another sidecar does, and goes on until this one is ready.
+    TakeOver,
+}
+
+/// A bound listener which nobody reaches yet if another sidecar's place is taken.
+pub(super) enum Bound {
+    Tcp(Socket),
+    /// A listener with its file, and the path where that belongs.
+    Unix(UnixListener, SocketFile, PathBuf),
 }
 
 /// Removes a socket's file at the end, unless another process has put its own there meanwhile.
+#[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
     inode: Option<u64>,
@@ -39,11 +45,15 @@ impl SocketFile {
     fn new(path: &Path) -> Self {
         Self { path: path.to_path_buf(), inode: inode(path) }
     }
-}
 
-fn inode(path: &Path) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::symlink_metadata(path).ok().map(|metadata| metadata.ino())
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is needed to see later whether the file is still ours.
+    pub fn claim(&self) -> Claim {
+        Claim { path: self.path.clone(), inode: self.inode }
+    }
 }
 
 impl Drop for SocketFile {
@@ -54,25 +64,78 @@ impl Drop for SocketFile {
     }
 }
 
-/// Binds all addresses or none.
-pub(super) async fn grpc(addresses: &[GrpcAddress]) -> Result<Vec<GrpcListener>, String> {
-    let mut listeners = Vec::new();
-    for address in addresses {
-        listeners.push(match address {
-            GrpcAddress::Tcp(address) => GrpcListener::Tcp(tcp(*address).await?),
-            GrpcAddress::Unix(path) => unix(path).await?,
-        });
-    }
-    Ok(listeners)
+/// A path where a socket of ours is, or was.
+#[derive(Debug, Clone)]
+pub(super) struct Claim {
+    pub path: PathBuf,
+    inode: Option<u64>,
 }
 
-/// Binds a TCP address.
-pub(super) async fn tcp(address: SocketAddr) -> Result<TcpListener, String> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => {
-            format!("cannot listen on {address}: another process does already; stop it or change the address under 'listen'")
-        }
+impl Claim {
+    /// Whether another process has put a socket of its own there.
+    pub fn is_lost(&self) -> bool {
+        inode(&self.path).is_some_and(|found| Some(found) != self.inode)
+    }
+}
+
+fn inode(path: &Path) -> Option<u64> {
+    std::fs::symlink_metadata(path).ok().map(|metadata| metadata.ino())
+}
+
+/// Binds all addresses or none.
+pub(super) async fn grpc(addresses: &[GrpcAddress], arrival: Arrival) -> Result<Vec<Bound>, String> {
+    let mut bound = Vec::new();
+    for address in addresses {
+        bound.push(match address {
+            GrpcAddress::Tcp(address) => Bound::Tcp(tcp(*address, arrival)?),
+            GrpcAddress::Unix(path) => unix(path, arrival).await?,
+        });
+    }
+    Ok(bound)
+}
+
+/// Binds a TCP address. Two sidecars can have it at once, so that one can take over from the other; whoever comes alone makes sure
+/// first that there is nobody.
+pub(super) fn tcp(address: SocketAddr, arrival: Arrival) -> Result<Socket, String> {
+    let bind = |shared| -> io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
+        // Connections that ended a moment ago are nobody.
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(shared)?;
+        socket.bind(&address.into())?;
+        Ok(socket)
+    };
+    // What the system chooses, nobody else has. Sockets that are not shared cannot be bound where somebody listens, shared or not.
+    let bound = match arrival {
+        _ if address.port() == 0 => bind(false),
+        Arrival::TakeOver => bind(true),
+        Arrival::Alone => bind(false).and_then(|probe| {
+            // Bound alone and listening, this is where it shows that two come at once.
+            probe.listen(1)?;
+            drop(probe);
+            let socket = bind(true)?;
+            // From here on nobody else can come alone. Whoever connects before we accept waits.
+            socket.listen(BACKLOG)?;
+            Ok(socket)
+        }),
+    };
+    bound.map_err(|error| match (error.kind(), arrival) {
+        (ErrorKind::AddrInUse, Arrival::Alone) => format!(
+            "cannot listen on {address}: another process does already; stop it, take over from it with 'run --takeover', or change the address under 'listen'"
+        ),
+        (ErrorKind::AddrInUse, Arrival::TakeOver) => format!(
+            "cannot listen on {address}: another process does already, and it is no sidecar of the same user; stop it or change the address under 'listen'"
+        ),
         _ => format!("cannot listen on {address}: {error}"),
+    })
+}
+
+/// Begins to listen on what is bound.
+pub(super) fn listen(socket: Socket) -> Result<TcpListener, String> {
+    let listener = socket.listen(BACKLOG).and_then(|()| TcpListener::from_std(socket.into()));
+    listener.map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => "cannot listen: another process took the address meanwhile".into(),
+        _ => format!("cannot listen: {error}"),
     })
 }
 
@@ -81,58 +144,76 @@ pub(super) fn address_of(listener: &TcpListener) -> String {
     listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string())
 }
 
-async fn unix(path: &Path) -> Result<GrpcListener, String> {
-    let fail = |what: String| format!("cannot listen on unix:{}: {what}", path.display());
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(fail(error.to_string())),
-        Ok(metadata) if !metadata.file_type().is_socket() => return Err(fail("there is something else that is no socket".into())),
-        Ok(_) if UnixStream::connect(path).await.is_ok() => {
-            return Err(fail("another process does already; stop it or change the address under 'listen'".into()));
+impl Bound {
+    /// Begins to listen where everybody looks. Whoever listened there before is not found any more.
+    pub fn open(self) -> Result<Listener, String> {
+        match self {
+            Self::Tcp(socket) => listen(socket).map(Listener::Tcp),
+            Self::Unix(listener, file, path) if file.path == path => Ok(Listener::Unix(listener, file)),
+            Self::Unix(listener, mut file, path) => {
+                std::fs::rename(&file.path, &path).map_err(|error| format!("cannot take over unix:{}: {error}", path.display()))?;
+                file.path = path;
+                Ok(Listener::Unix(listener, file))
+            }
         }
-        // A process that was killed left it behind.
-        Ok(_) => std::fs::remove_file(path).map_err(|error| fail(format!("the socket of a dead process cannot be removed: {error}")))?,
     }
-    let listener = UnixListener::bind(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => fail("the folder does not exist; create it first".into()),
-        _ => fail(error.to_string()),
-    })?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE)).map_err(|error| fail(error.to_string()))?;
-    Ok(GrpcListener::Unix(listener, SocketFile::new(path)))
 }
 
-impl GrpcListener {
-    pub(super) fn address(&self) -> String {
-        match self {
-            Self::Tcp(listener) => address_of(listener),
-            Self::Unix(_, file) => format!("unix:{}", file.path.display()),
+async fn unix(path: &Path, arrival: Arrival) -> Result<Bound, String> {
+    let fail = |what: &str| format!("cannot listen on unix:{}: {what}", path.display());
+    remove_leftovers(path).await;
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(fail(&error.to_string())),
+        Ok(metadata) if !metadata.file_type().is_socket() => return Err(fail("there is something else that is no socket")),
+        // It stays until this one takes its place.
+        Ok(_) if arrival == Arrival::TakeOver => {}
+        Ok(_) if !is_dead(path).await => {
+            return Err(fail(
+                "another process does already; stop it, take over from it with 'run --takeover', or change the address under 'listen'",
+            ));
         }
+        // A process that was killed left it behind.
+        Ok(_) => std::fs::remove_file(path).map_err(|error| fail(&format!("the socket of a dead process cannot be removed: {error}")))?,
     }
+    let at = match arrival {
+        Arrival::Alone => path.to_path_buf(),
+        Arrival::TakeOver => beside(path),
+    };
+    if at.as_os_str().len() > MAX_SOCKET_PATH {
+        return Err(fail("the path is too long for --takeover, which appends its process id for a while"));
+    }
+    let listener = UnixListener::bind(&at).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => fail("the folder does not exist; create it first"),
+        _ => fail(&error.to_string()),
+    })?;
+    let file = SocketFile::new(&at);
+    std::fs::set_permissions(&at, std::fs::Permissions::from_mode(SOCKET_MODE)).map_err(|error| fail(&error.to_string()))?;
+    Ok(Bound::Unix(listener, file, path.to_path_buf()))
+}
 
-    /// Serves checks and health until `drain`, then finishes what is in flight.
-    pub(super) async fn serve<H: Health>(
-        self,
-        checks: AuthorizationServer,
-        health: HealthServer<H>,
-        drain: CancellationToken,
-    ) -> Result<(), Error> {
-        let router: Router = Server::builder()
-            .max_concurrent_streams(Some(MAX_STREAMS))
-            .initial_stream_window_size(Some(WINDOW))
-            .initial_connection_window_size(Some(WINDOW))
-            .http2_keepalive_interval(Some(Duration::from_secs(60)))
-            .add_service(checks)
-            .add_service(health);
-        match self {
-            Self::Tcp(listener) => {
-                // The end of an answer is a packet of its own. Without this it would wait for the client to confirm the first one,
-                // which clients put off for 40 ms.
-                let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
-                router.serve_with_incoming_shutdown(connections, drain.cancelled_owned()).await
-            }
-            Self::Unix(listener, _file) => {
-                router.serve_with_incoming_shutdown(UnixListenerStream::new(listener), drain.cancelled_owned()).await
-            }
+/// Where a socket waits to be put in the place of the one at this path.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    name.into()
+}
+
+/// Removes sockets that waited beside this path for their place when their processes died.
+async fn remove_leftovers(path: &Path) {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else { return };
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let other = entry.file_name();
+        let number = other.to_str().and_then(|other| other.strip_prefix(name)?.strip_prefix('.'));
+        let is_ours = number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
+        if is_ours && entry.file_type().is_ok_and(|kind| kind.is_socket()) && is_dead(&entry.path()).await {
+            let _ = std::fs::remove_file(entry.path());
         }
     }
+}
+
+/// Whether nobody listens on a socket any more. Whoever is only too busy to accept is not dead.
+async fn is_dead(path: &Path) -> bool {
+    UnixStream::connect(path).await.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }

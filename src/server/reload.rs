@@ -7,7 +7,9 @@ use tokio::time::Instant;
 
 use crate::audit::Trail;
 use crate::clock;
-use crate::config::{AuditSettings, Configuration, Listen, Problem, Problems, Source, SourceFeed, SourceFile};
+use crate::config::{
+    AuditSettings, Configuration, LimitSettings, Listen, Problem, Problems, ShutdownSettings, Source, SourceFeed, SourceFile,
+};
 use crate::pip::config_file::{ConfigEvent, ConfigSource, ConfigWatcher};
 use crate::pip::refresh::Refreshers;
 use crate::state::Live;
@@ -23,6 +25,8 @@ const FIRST_ANSWER: Duration = Duration::from_secs(5);
 pub(super) struct Fixed {
     pub listen: Listen,
     pub audit: Option<AuditSettings>,
+    pub limits: LimitSettings,
+    pub shutdown: ShutdownSettings,
     /// The trail of these settings.
     pub trail: Option<Trail>,
 }
@@ -106,8 +110,14 @@ async fn apply(
         tracing::info!(revision = %configuration.snapshot.revision, "the configuration is the one in force");
         return Ok(max_stale);
     }
-    if configuration.listen != fixed.listen {
-        tracing::warn!("'listen' changed and is only read at start: restart the sidecar for it");
+    for (key, is_other) in [
+        ("listen", configuration.listen != fixed.listen),
+        ("limits", configuration.limits != fixed.limits),
+        ("shutdown", configuration.shutdown != fixed.shutdown),
+    ] {
+        if is_other {
+            tracing::warn!("'{key}' changed and is only read at start: restart the sidecar for it");
+        }
     }
     match (&configuration.audit, &fixed.audit) {
         (new, old) if new == old => {}

@@ -88,6 +88,16 @@ pub struct Metrics {
     pub clock_behind: Gauge,
     /// Whether the sidecar is ready.
     pub ready: IntGauge,
+    /// Checks that were begun and are not answered yet.
+    pub checks_in_flight: IntGauge,
+    /// Calls whose message is about to come.
+    pub checks_arriving: IntGauge,
+    /// Of the checks in flight, the ones that wait: long for the rest of their message, for a directory or for their record.
+    pub checks_waiting: IntGauge,
+    /// Open connections, by listener (`grpc`, `admin`).
+    pub connections: IntGaugeVec,
+    /// Connections that were closed at once, by listener: there were as many as there may be.
+    pub connections_refused: IntCounterVec,
     dropped_log_lines: IntCounter,
     audit_records: IntCounter,
     audit_dropped: IntCounter,
@@ -215,6 +225,18 @@ impl Metrics {
                 ),
             )?,
             ready: int_gauge("portcullis_ready", "1 if everything that is needed to decide is there and within its bounds.")?,
+            checks_in_flight: int_gauge("portcullis_checks_in_flight", "Checks that were begun and are not answered yet.")?,
+            checks_arriving: int_gauge("portcullis_checks_arriving", "Calls whose message is about to come.")?,
+            checks_waiting: int_gauge(
+                "portcullis_checks_waiting",
+                "Checks that wait for the rest of their message, for a directory or for their record.",
+            )?,
+            connections: int_gauges("portcullis_connections", "Open connections, by listener.", &["listener"])?,
+            connections_refused: counters(
+                "portcullis_connections_refused_total",
+                "Connections that were closed at once, as there were as many as there may be, by listener.",
+                &["listener"],
+            )?,
             dropped_log_lines: counter("portcullis_dropped_log_lines_total", "Log lines dropped because nobody read them in time.")?,
             audit_records: counter("portcullis_audit_records_total", "Checks of audited routes that were recorded.")?,
             audit_dropped: counter(

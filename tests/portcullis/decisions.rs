@@ -13,7 +13,14 @@ use portcullis::policy_test::report::{FileReport, Style};
 use portcullis::policy_test::run::run;
 
 /// What the front doors say themselves: there is no request to decide on, no record of it, no time for it, or a defect.
-const SAID_BY_FRONT_DOORS: [Reason; 4] = [Reason::RequestMalformed, Reason::AuditUnavailable, Reason::Overloaded, Reason::InternalError];
+const SAID_BY_FRONT_DOORS: [Reason; 6] = [
+    Reason::RequestMalformed,
+    Reason::AuditUnavailable,
+    Reason::Overloaded,
+    Reason::DeadlineExceeded,
+    Reason::Cancelled,
+    Reason::InternalError,
+];
 
 /// What is said before a route is looked for, or because there is none.
 const SAID_OF_NO_ROUTE: [Reason; 3] = [Reason::PathNotCanonical, Reason::HostInvalid, Reason::RouteNotFound];

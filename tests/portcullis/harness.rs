@@ -6,6 +6,7 @@
 pub mod authority;
 pub mod check;
 pub mod envoy;
+pub mod frames;
 pub mod grpc;
 pub mod hostile;
 pub mod http;

@@ -8,10 +8,12 @@ mod clock;
 mod directory;
 mod discovery;
 mod drain;
+mod floods;
 mod forms;
 mod garbage;
 mod health;
 mod keys;
+mod limits;
 mod listeners;
 pub mod loading;
 mod metrics;
@@ -22,6 +24,7 @@ mod revocation_file;
 mod stale;
 mod status_list;
 mod swaps;
+mod takeover;
 mod tls;
 
 /// A path that viewers may read and editors may write.

@@ -80,10 +80,20 @@ impl Sidecar {
     /// Starts it with this configuration on a disk that is soon full: no file that it writes gets longer than so many blocks of 512
     /// bytes (with some shells: 1024).
     pub async fn start_on_full_disk(folder: &Path, configuration: &str, blocks: u32) -> Self {
+        // A signal would end it; ignored, it becomes an error of write(2).
+        Self::start_limited(folder, configuration, &format!("trap '' XFSZ; ulimit -f {blocks}")).await
+    }
+
+    /// Starts it with this configuration where it can have no more than so many files and connections open.
+    pub async fn start_with_few_descriptors(folder: &Path, configuration: &str, descriptors: u32) -> Self {
+        Self::start_limited(folder, configuration, &format!("ulimit -n {descriptors}")).await
+    }
+
+    /// Starts it with this configuration after these commands of a shell.
+    async fn start_limited(folder: &Path, configuration: &str, commands: &str) -> Self {
         let config = folder.join("portcullis.yaml");
         fs::write(&config, configuration).expect("the configuration");
-        // A signal would end it; ignored, it becomes an error of write(2).
-        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" run --config \"$1\"");
+        let script = format!("{commands}; exec \"$0\" run --config \"$1\"");
         let arguments = ["-c".into(), script, programs::portcullis().display().to_string(), config.display().to_string()];
         let process = Process::start("sidecar", Path::new("sh"), arguments, folder);
         let (process, grpc, admin) = Self::listening(process).await;

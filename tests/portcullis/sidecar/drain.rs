@@ -12,6 +12,8 @@ use super::POST;
 use crate::harness::check::{Ask, Verdict};
 use crate::harness::grpc::{CHECK, Client, frame};
 use crate::harness::lab::Lab;
+use crate::harness::oracle::{Oracle, Probe, Says};
+use crate::harness::sidecar::edit;
 use crate::harness::wait::{self, PATIENCE};
 use crate::harness::{token, turn};
 
@@ -87,4 +89,52 @@ async fn an_interrupt_ends_it_like_a_termination() {
     lab.sidecar.process.signal("INT");
     assert!(lab.sidecar.process.ended(IN_TIME).await.success());
     assert!(!lab.sidecar.socket.exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_connected_is_served_until_the_delay_has_passed_or_all_have_gone() {
+    let mut lab = Lab::with_policy(|text| edit(&text, "delay: 0s", "delay: 60s")).await;
+    let oracle = Oracle::start(&lab.sidecar.socket, [Probe::new("health", &Ask::get("/blog/health"), Says::Passes)]).await;
+    lab.sidecar.process.signal("TERM");
+    wait::until_true("not to be ready", PATIENCE, async || lab.sidecar.get("/readyz").await.status == 503).await;
+    assert!(lab.sidecar.get("/readyz").await.text().contains("shutting down"));
+    oracle.rounds(50).await;
+    // Also who comes only now.
+    assert!(lab.sidecar.ask(&Ask::get("/blog/health")).await.passes);
+    assert!(lab.sidecar.process.is_running());
+    let report = oracle.stop().await;
+    report.assert_none_wrong();
+    eprintln!("{report}");
+    assert!(lab.sidecar.process.ended(IN_TIME).await.success(), "nobody is there any more");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_delay_passes_and_a_second_signal_cuts_it_short() {
+    for (delay, again) in [("500ms", false), ("60s", true)] {
+        let mut lab = Lab::with_policy(|text| edit(&text, "delay: 0s", &format!("delay: {delay}"))).await;
+        let client = lab.sidecar.connect().await;
+        let _watch = client.watch("").await;
+        lab.sidecar.process.signal("TERM");
+        lab.sidecar.process.log_line("serving until the delay has passed").await;
+        if again {
+            assert!(Verdict::of(&client.check(&Ask::get("/blog/health").raw()).await).passes);
+            lab.sidecar.process.signal("TERM");
+        }
+        // Whoever watches health does not keep it either.
+        assert!(lab.sidecar.process.ended(IN_TIME).await.success());
+        assert!(!lab.sidecar.process.log().contains("were cut"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_hangs_is_cut_at_the_deadline_and_recorded() {
+    let mut lab = Lab::with_policy(|text| edit(&text, "delay: 0s", "delay: 0s, deadline: 1s")).await;
+    let mut peer = crate::harness::frames::Peer::connect(lab.sidecar.grpc).await;
+    let headers = crate::harness::frames::check_headers(&[]);
+    peer.send(&crate::harness::frames::frame(1, 4, 1, &headers)).await.expect("a connection");
+    wait::until_true("a call", PATIENCE, async || lab.sidecar.metrics().await.get("portcullis_checks_in_flight") > 0.5).await;
+    lab.sidecar.process.signal("TERM");
+    assert!(lab.sidecar.process.ended(IN_TIME).await.success());
+    let log = lab.sidecar.process.log();
+    assert!(log.contains("did not end in time and were cut") && log.contains("calls were given up"), "{log}");
 }

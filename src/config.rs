@@ -16,7 +16,7 @@ pub use problem::{Location, Problem, Problems};
 pub use schema::{
     AuditSettings, DirectorySource, GrpcAddress, JwksLocation, JwksSource, Listen, LoadRules, RedisAddress, RedisData, RedisScores,
     RedisSource, RevocationFeed, RevocationOrigin, RevocationSource, RevokedIds, Source, SourceFeed, TenantRoleFeed, TenantRoleSource,
-    WhenUnwritable,
+    WarmStartSettings, WhenUnwritable,
 };
 pub(crate) use yaml::{kind, list, load, nearest};
 
@@ -40,6 +40,8 @@ pub struct Configuration {
     pub audit: Option<AuditSettings>,
     /// How the next ones are loaded.
     pub loading: LoadRules,
+    /// Where what was pulled is kept for the next start, if it is. Fixed at start.
+    pub warm_start: Option<WarmStartSettings>,
     /// What has to be pulled from identity services.
     pub sources: Vec<Arc<Source>>,
     /// What is allowed and worth knowing, such as overrides.

@@ -17,6 +17,7 @@ use crate::ext_authz::AuthorizationServer;
 use crate::pip::config_file::{self, ConfigWatcher, ReadError};
 use crate::pip::http_client::{HttpClient, Limits};
 use crate::pip::refresh::{Context, Refreshers};
+use crate::pip::warm_start::WarmStart;
 use crate::state::Live;
 use crate::telemetry::log::DroppedLines;
 use crate::telemetry::metrics::Metrics;
@@ -76,7 +77,7 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
     self_test::run()?;
     let _clock = Aborted(tokio::spawn(keep_time()).abort_handle());
     let source = Arc::new(config_file::read_with_tests(&config, policy_tests::named).map_err(ServerError::Read)?);
-    let Configuration { snapshot, listen, audit, loading, sources, notices } =
+    let Configuration { snapshot, listen, audit, warm_start: kept_in, loading, sources, notices } =
         reload::compile(&source).await.map_err(ServerError::Configuration)?;
     let other = |error: &dyn std::fmt::Display| ServerError::Other(error.to_string());
 
@@ -97,6 +98,12 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
     let counters = metrics.route_counters(&snapshot.route_names);
     let live = Arc::new(Live::new(snapshot, counters));
     live.loads().succeeded(clock::now(), loading.max_stale);
+    let warm_start = WarmStart::open(kept_in.as_ref(), &sources, &metrics).await;
+    let context = Context { live: Arc::clone(&live), client, metrics: Arc::clone(&metrics), warm_start: warm_start.clone() };
+    let mut refreshers = Refreshers::new(context);
+    refreshers.start(&sources);
+    // What waits to connect meanwhile finds a sidecar that can decide.
+    refreshers.warmed_up().await;
     let health = Health::default();
     let drain = CancellationToken::new();
     let mut doors = JoinSet::new();
@@ -121,11 +128,9 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
     tracing::info!(address = %bind::address_of(&admin_listener), "the admin listener is up");
     let admin = tokio::spawn(admin::serve(admin_listener, admin, end_of_admin.clone().cancelled_owned()));
 
-    let mut refreshers = Refreshers::new(Context { live: Arc::clone(&live), client, metrics: Arc::clone(&metrics) });
-    refreshers.start(&sources);
     let watcher = ConfigWatcher::spawn(config, policy_tests::named, Some(source.hash), DEBOUNCE, POLL);
     let nudge = watcher.nudge();
-    let fixed = reload::Fixed { listen, audit, trail: trail.clone() };
+    let fixed = reload::Fixed { listen, audit, warm_start: kept_in, trail: trail.clone() };
     let mut reloads = tokio::spawn(reload::follow(watcher, Arc::clone(&live), Arc::clone(&metrics), refreshers, fixed));
 
     let outcome = loop {
@@ -156,6 +161,7 @@ pub async fn run(config: PathBuf, dropped_lines: DroppedLines) -> Result<(), Ser
         tracing::warn!(seconds = DRAIN.as_secs(), "some connections did not end in time and were cut");
     }
     reloads.abort();
+    warm_start.close().await;
     if let Some(trail) = &trail {
         trail.close().await;
     }

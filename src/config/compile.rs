@@ -36,6 +36,7 @@ pub(super) fn compile(schema: Schema, files: &[SourceFile], problems: &mut Probl
         audit,
         has_audit,
         loading,
+        warm_start,
         routes,
     } = schema;
     let vocabulary = Vocabulary::new(permissions, &issuers, problems);
@@ -72,7 +73,15 @@ pub(super) fn compile(schema: Schema, files: &[SourceFile], problems: &mut Probl
     };
     let listen = listen.map(|listen| listen.value).unwrap_or_default();
     let loading = loading.map(|loading| loading.value).unwrap_or_default();
-    Some(Configuration { snapshot, listen, audit: audit.map(|audit| audit.value), loading, sources, notices })
+    Some(Configuration {
+        snapshot,
+        listen,
+        audit: audit.map(|audit| audit.value),
+        warm_start: warm_start.map(|settings| settings.value),
+        loading,
+        sources,
+        notices,
+    })
 }
 
 /// Whoever signs assertions must not be taken for an issuer of access tokens.

@@ -23,6 +23,7 @@ mod revocations;
 mod role;
 mod route;
 mod schedule;
+mod warm_start;
 
 pub use audit::{AuditSettings, WhenUnwritable};
 pub use directory::{DirectorySource, TenantRoleSource};
@@ -40,6 +41,7 @@ pub use revocations::{RedisAddress, RedisData, RedisScores, RedisSource, Revocat
 pub(super) use role::{ManagesSchema, RoleSchema};
 pub(super) use route::{RouteSchema, TenantSchema};
 pub(super) use schedule::ScheduleSchema;
+pub use warm_start::WarmStartSettings;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -62,6 +64,7 @@ pub(super) struct Schema {
     /// There is an audit trail, which may not be one that could be read.
     pub has_audit: bool,
     pub loading: Option<Located<LoadRules>>,
+    pub warm_start: Option<Located<WarmStartSettings>>,
     pub routes: Vec<RouteSchema>,
 }
 
@@ -200,6 +203,9 @@ fn read_document(root: &Node<'_>, schema: &mut Schema, problems: &mut Problems) 
     }
     if let Some(node) = map.take("configuration") {
         once(&mut schema.loading, loading::read(&node, problems), problems);
+    }
+    if let Some(node) = map.take("warm_start") {
+        once(&mut schema.warm_start, warm_start::read(&node, problems), problems);
     }
     if let Some(node) = map.take("routes") {
         for route in node.items(problems).unwrap_or_default() {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::audit::Trail;
 use crate::clock;
-use crate::config::{AuditSettings, Configuration, Listen, Problem, Problems, Source, SourceFeed, SourceFile};
+use crate::config::{AuditSettings, Configuration, Listen, Problem, Problems, Source, SourceFile, WarmStartSettings};
 use crate::pip::config_file::{ConfigEvent, ConfigSource, ConfigWatcher};
 use crate::pip::refresh::Refreshers;
 use crate::state::Live;
@@ -23,6 +23,7 @@ const FIRST_ANSWER: Duration = Duration::from_secs(5);
 pub(super) struct Fixed {
     pub listen: Listen,
     pub audit: Option<AuditSettings>,
+    pub warm_start: Option<WarmStartSettings>,
     /// The trail of these settings.
     pub trail: Option<Trail>,
 }
@@ -109,6 +110,9 @@ async fn apply(
     if configuration.listen != fixed.listen {
         tracing::warn!("'listen' changed and is only read at start: restart the sidecar for it");
     }
+    if configuration.warm_start != fixed.warm_start {
+        tracing::warn!("'warm_start' changed and is only read at start: restart the sidecar for it");
+    }
     match (&configuration.audit, &fixed.audit) {
         (new, old) if new == old => {}
         // There is nowhere to record what its routes ask to be recorded.
@@ -135,7 +139,7 @@ async fn apply(
 async fn wait_for_first_answers(sources: &[Arc<Source>], live: &Live<RouteCounters>) {
     let deadline = Instant::now() + FIRST_ANSWER;
     let missing =
-        || sources.iter().filter(|source| !matches!(source.feed, SourceFeed::Directory(_))).find(|source| !live.has_fresh(source.id));
+        || sources.iter().filter(|source| source.feed.is_pulled()).find(|source| !live.has_fresh(source.id));
     while let Some(source) = missing() {
         if Instant::now() >= deadline {
             tracing::warn!(issuer = %source.issuer, "the new policy comes into force although not all of its sources have answered");

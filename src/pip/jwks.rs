@@ -4,10 +4,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::http_client::{Fetched, GetRequest};
 use super::refresh::{Context, Failure, backoff, jitter};
+use super::warm_start::{Kept, Kind, News, Standby};
 use crate::config::{JwksLocation, JwksSource, Source};
 use crate::pdp::token::key::KeySet;
 
@@ -23,25 +25,34 @@ const FILE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a fetch gave.
 enum Outcome {
-    Keys { keys: KeySet, etag: Option<String>, max_age: Option<Duration> },
+    Keys { keys: KeySet, document: Bytes, etag: Option<String>, max_age: Option<Duration> },
     Unchanged { max_age: Option<Duration> },
+}
+
+/// The last good keys.
+struct Current {
+    keys: Arc<KeySet>,
+    document: Bytes,
+    etag: Option<String>,
 }
 
 /// Fetches a source's keys, now and whenever they are due or an unknown key asks for it. One fetch is in flight at most.
 pub async fn refresh(context: &Context, source: &Source, feed: &JwksSource) -> Infallible {
     let wanted = context.live.refetch().subscribe(source.id);
-    let mut current: Option<(Arc<KeySet>, Option<String>)> = None;
+    let (mut current, mut standby) = kept(context, source, feed).await.unzip();
+    let standby = standby.get_or_insert_default();
     let mut failures = 0;
     loop {
         let started = Instant::now();
-        let etag = current.as_ref().and_then(|(_, etag)| etag.as_deref());
-        let pause = match fetch(context, feed, etag).await {
+        let etag = current.as_ref().and_then(|current| current.etag.as_deref());
+        let pause = match standby.during(fetch(context, feed, etag)).await {
             Ok(outcome) => {
                 failures = 0;
+                let is_news = matches!(outcome, Outcome::Keys { .. });
                 let max_age = match outcome {
-                    Outcome::Keys { keys, etag, max_age } => {
-                        report_keys(context, source, &keys, current.as_ref().map(|(keys, _)| &**keys));
-                        current = Some((Arc::new(keys), etag));
+                    Outcome::Keys { keys, document, etag, max_age } => {
+                        report_keys(context, source, &keys, current.as_ref().map(|current| &*current.keys));
+                        current = Some(Current { keys: Arc::new(keys), document, etag });
                         max_age
                     }
                     Outcome::Unchanged { max_age } => {
@@ -49,8 +60,10 @@ pub async fn refresh(context: &Context, source: &Source, feed: &JwksSource) -> I
                         max_age
                     }
                 };
-                if let Some((keys, _)) = &current {
+                if let Some(Current { keys, document, etag }) = &current {
                     context.live.publish_keys(source.id, Arc::clone(keys), Instant::now(), feed.max_stale);
+                    let news = News { cursor: None, etag: etag.as_deref(), bound: feed.max_stale, is_news };
+                    context.warm_start.keep_document(Kind::Keys, source.id, document, &news);
                 }
                 jitter(interval(feed, max_age))
             }
@@ -70,6 +83,18 @@ pub async fn refresh(context: &Context, source: &Source, feed: &JwksSource) -> I
             }
         }
     }
+}
+
+/// What was kept of the keys, and what steps in with it.
+async fn kept(context: &Context, source: &Source, feed: &JwksSource) -> Option<(Current, Standby)> {
+    let algorithms = feed.algorithms.clone();
+    let parse = move |document: &[u8]| KeySet::parse(document, &algorithms).map(Arc::new).map_err(|error| error.to_string());
+    let kept = context.warm_start.document(Kind::Keys, source, feed.max_stale, parse).await?;
+    let (live, id, confirmed, good_for) = (Arc::clone(&context.live), source.id, kept.confirmed, kept.good_for(feed.max_stale));
+    let Kept { data: (keys, document), etag, .. } = &kept;
+    let current = Current { keys: Arc::clone(keys), document: document.clone(), etag: etag.clone() };
+    let keys = Arc::clone(keys);
+    Some((current, kept.standby(Kind::Keys, source, move || live.publish_keys(id, keys, confirmed, good_for))))
 }
 
 /// HTTP's `max-age` can bring the next fetch forward, down to the cool-down, and never put it off.
@@ -96,7 +121,7 @@ async fn fetch(context: &Context, feed: &JwksSource, etag: Option<&str>) -> Resu
             };
             match context.client.get(request).await? {
                 Fetched::NotModified { max_age } => return Ok(Outcome::Unchanged { max_age }),
-                Fetched::Body { bytes, etag, max_age } => (bytes.to_vec(), etag, max_age),
+                Fetched::Body { bytes, etag, max_age } => (bytes, etag, max_age),
             }
         }
         JwksLocation::File(path) => {
@@ -105,7 +130,7 @@ async fn fetch(context: &Context, feed: &JwksSource, etag: Option<&str>) -> Resu
             if document.len() > MAX_BYTES {
                 return Err(failed(format!("the file has more than {MAX_BYTES} bytes")));
             }
-            (document, None, None)
+            (Bytes::from(document), None, None)
         }
     };
     let keys = KeySet::parse(&document, &feed.algorithms).map_err(|error| Failure {
@@ -113,7 +138,7 @@ async fn fetch(context: &Context, feed: &JwksSource, etag: Option<&str>) -> Resu
         message: error.to_string(),
         retry_after: None,
     })?;
-    Ok(Outcome::Keys { keys, etag, max_age })
+    Ok(Outcome::Keys { keys, document, etag, max_age })
 }
 
 fn report_keys(context: &Context, source: &Source, keys: &KeySet, before: Option<&KeySet>) {

@@ -13,10 +13,12 @@ use tokio::net::UnixStream;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::config::{Source, WarmStartSettings};
+use crate::pdp::revocation::RevocationList;
 use crate::pdp::token::profile::SourceId;
 use crate::telemetry::metrics::Metrics;
 
 mod content;
+mod entries;
 mod head;
 mod moment;
 mod standby;
@@ -70,10 +72,19 @@ pub struct Kept<T> {
     /// How much of its bound that leaves out, because this clock does not reach back that far; nearly always nothing.
     beyond: Duration,
     /// How old it was when it was read.
-    pub age: Duration,
+    age: Duration,
 }
 
 impl<T> Kept<T> {
+    /// What steps in for a source that does not answer at once, by publishing this.
+    pub fn standby(&self, kind: Kind, source: &Source, publish: impl FnOnce() + Send + Sync + 'static) -> Standby {
+        let (issuer, age) = (Arc::clone(&source.issuer), self.age.as_secs_f64());
+        Standby::new(move || {
+            tracing::warn!(%issuer, feed = kind.as_str(), age_seconds = age, "the source did not answer at once: what was kept on disk counts, within its bound");
+            publish();
+        })
+    }
+
     /// For how long it is good after [`Kept::confirmed`], if it is for so long after the source confirmed it.
     #[must_use]
     pub fn good_for(&self, bound: Duration) -> Duration {
@@ -125,9 +136,29 @@ impl WarmStart {
         self.0.as_ref().is_some_and(|inner| inner.open.is_some())
     }
 
+    /// Reads a document that was kept for a source, and what it says.
+    pub async fn document<T: Send + 'static>(
+        &self,
+        kind: Kind,
+        source: &Source,
+        bound: Duration,
+        parse: impl FnOnce(&[u8]) -> Result<T, String> + Send + 'static,
+    ) -> Option<Kept<(T, Bytes)>> {
+        let parse = |pieces: Vec<Vec<u8>>| {
+            let [document] = <[Vec<u8>; 1]>::try_from(pieces).map_err(|pieces| format!("there are {} pieces of one", pieces.len()))?;
+            Ok((parse(&document)?, Bytes::from(document)))
+        };
+        self.read(kind, source, bound, parse).await
+    }
+
+    /// Reads a revocation list that was kept for a source.
+    pub async fn revocations(&self, source: &Source, bound: Duration) -> Option<Kept<RevocationList>> {
+        self.read(Kind::Revocations, source, bound, |pieces| entries::decode(&pieces)).await
+    }
+
     /// Reads what was kept for a source, once: a source that is pulled for the second time in one process has been told newer things.
     /// What is past the bound is read as well, to go on from; how old it is decides what it is good for.
-    pub async fn read<T: Send + 'static>(
+    async fn read<T: Send + 'static>(
         &self,
         kind: Kind,
         source: &Source,
@@ -171,6 +202,11 @@ impl WarmStart {
     /// Keeps a document that a source confirmed just now.
     pub fn keep_document(&self, kind: Kind, source: SourceId, document: &Bytes, news: &News<'_>) {
         self.keep(Name { kind, source }, || Content::Document(document.clone()), news);
+    }
+
+    /// Keeps a revocation list that a source confirmed just now. Nothing of it is copied.
+    pub fn keep_revocations(&self, source: SourceId, list: &RevocationList, news: &News<'_>) {
+        self.keep(Name { kind: Kind::Revocations, source }, || Content::Revocations(list.clone()), news);
     }
 
     fn keep(&self, name: Name, content: impl FnOnce() -> Content, news: &News<'_>) {
@@ -261,7 +297,7 @@ fn read<T>(
     // This clock may not reach back to before the machine's start.
     let (confirmed, beyond) = now.checked_sub(age).map_or((now, age), |confirmed| (confirmed, Duration::ZERO));
     let kept = Kept { data, cursor: head.cursor, etag: head.etag, confirmed, beyond, age };
-    Ok(Some((kept, Stored { pieces: head.pieces })))
+    Ok(Some((kept, Stored::new(head.pieces))))
 }
 
 #[cfg(test)]

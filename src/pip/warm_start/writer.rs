@@ -317,7 +317,7 @@ fn write(store: &Store, name: Name, item: Item, before: Option<&Stored>) -> Resu
         // What is there under this name may be damaged, unless this process wrote or read it.
         let is_there = before.is_some_and(|before| before.pieces.contains(piece)) && store.has(name, piece);
         if !is_there {
-            store.write_piece(name, piece, &data())?;
+            store.write_piece(name, piece, &data.bytes())?;
             bytes += piece.bytes;
         }
         Ok(())

@@ -14,6 +14,7 @@ mod listeners;
 mod metrics;
 mod reload;
 mod stale;
+mod warm_start;
 
 /// A path that viewers may read and editors may write.
 pub const POST: &str = "/blog/tenants/acme/posts/1";

@@ -39,17 +39,20 @@ pub async fn refresh(context: &Context, source: &Source, feed: &RevocationFeed, 
     let (mut list, mut position, mut standby) = begin(context, source, max_staleness).await;
     let mut data: Arc<RevocationData> = Arc::new(list.clone().into());
     let mut failures = 0;
+    let mut is_confirmed = false;
     loop {
         if !list.is_complete_at(clock::now()) {
             // The clock was set back to where entries count again that were forgotten.
             position = None;
         }
         let started = Instant::now();
-        // What was kept is not used before the feed has been asked for what came since, and it answers that at once.
-        let wait = if standby.is_waiting() { Duration::ZERO } else { feed.wait };
+        // The first answer, and the first one after a failure, are needed at once: a feed that held them because there is no news
+        // would leave a list unconfirmed, and past its bound, that is good.
+        let wait = if is_confirmed { feed.wait } else { Duration::ZERO };
         let pause = match standby.during(pull(context, feed, &list, position.as_ref(), wait)).await {
             Ok(news) => {
                 failures = 0;
+                is_confirmed = true;
                 let (result, pause) = match &news {
                     None if feed.wait.is_zero() => ("unchanged", (max_staleness / 4).clamp(MIN_INTERVAL, Duration::from_secs(5))),
                     None if wait.is_zero() => ("unchanged", MIN_STEP),
@@ -85,6 +88,7 @@ pub async fn refresh(context: &Context, source: &Source, feed: &RevocationFeed, 
             }
             Err(failure) => {
                 failures += 1;
+                is_confirmed = false;
                 context.metrics.refreshed(&source.issuer, "revocations", failure.label);
                 tracing::warn!(issuer = %source.issuer, failures, error = %failure.message, "the revocation list could not be refreshed; the last one stays within its bound");
                 if failure.start_over {

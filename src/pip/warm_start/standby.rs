@@ -20,12 +20,6 @@ impl Standby {
         Self { publish: Some(Box::new(publish)) }
     }
 
-    /// Whether the source has not answered yet, and nothing stands in for it.
-    #[must_use]
-    pub fn is_waiting(&self) -> bool {
-        self.publish.is_some()
-    }
-
     /// Waits for what a source says. After its first answer there is nothing to step in for any more.
     ///
     /// # Errors

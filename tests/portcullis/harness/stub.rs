@@ -29,6 +29,7 @@ struct Shared {
     keys: watch::Sender<Value>,
     entries: watch::Sender<Vec<Value>>,
     keys_fetched: AtomicU64,
+    full_lists: AtomicU64,
     broken: AtomicBool,
     people: watch::Sender<HashMap<String, Person>>,
     people_asked: AtomicU64,
@@ -55,6 +56,7 @@ impl Stub {
             keys: watch::Sender::new(key_set(&["rsa-a"])),
             entries: watch::Sender::new(Vec::new()),
             keys_fetched: AtomicU64::new(0),
+            full_lists: AtomicU64::new(0),
             broken: AtomicBool::new(false),
             people: watch::Sender::default(),
             people_asked: AtomicU64::new(0),
@@ -77,6 +79,11 @@ impl Stub {
     /// How often the keys were fetched.
     pub fn keys_fetched(&self) -> u64 {
         self.shared.keys_fetched.load(Ordering::SeqCst)
+    }
+
+    /// How often the revocations were given whole.
+    pub fn full_lists(&self) -> u64 {
+        self.shared.full_lists.load(Ordering::SeqCst)
     }
 
     /// Publishes these keys and no others.
@@ -144,6 +151,9 @@ async fn revocations(State(shared): State<Arc<Shared>>, Query(query): Query<Hash
     }
     let entries = shared.entries.borrow().clone();
     let known = since.filter(|since| *since <= entries.len());
+    if known.is_none() {
+        shared.full_lists.fetch_add(1, Ordering::SeqCst);
+    }
     let new = entries.get(known.unwrap_or(0)..).unwrap_or_default();
     Json(json!({ "cursor": entries.len().to_string(), "full": known.is_none(), "entries": new })).into_response()
 }

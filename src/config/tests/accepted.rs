@@ -299,3 +299,11 @@ routes: [{ path: /, methods: { GET: { access: public } } }]";
     assert_eq!((settings.when_unwritable, settings.max_queue, settings.sync), (WhenUnwritable::Continue, 8, true));
     assert_eq!((settings.key_file, settings.deadline), (Some("/k".into()), Duration::from_millis(2)));
 }
+
+#[test]
+fn what_was_pulled_is_kept_where_that_is_said() {
+    let routes = "routes: [{ path: /, methods: { GET: { access: public } } }]";
+    assert_eq!(compile(routes).unwrap().warm_start, None);
+    let settings = compile(&format!("warm_start: {{ directory: /var/lib/portcullis }}\n{routes}")).unwrap().warm_start.unwrap();
+    assert_eq!(settings.directory, std::path::Path::new("/var/lib/portcullis"));
+}

@@ -81,6 +81,11 @@ impl Stub {
         self.shared.keys_fetched.load(Ordering::SeqCst)
     }
 
+    /// How many entries the revocation feed has, which is its cursor.
+    pub fn revocations(&self) -> usize {
+        self.shared.entries.borrow().len()
+    }
+
     /// How often the revocations were given whole.
     pub fn full_lists(&self) -> u64 {
         self.shared.full_lists.load(Ordering::SeqCst)
@@ -94,6 +99,11 @@ impl Stub {
     /// Adds an entry to the revocation feed.
     pub fn revoke(&self, kind: &str, id: &str) {
         self.shared.entries.send_modify(|entries| entries.push(json!({ "type": kind, "id": id })));
+    }
+
+    /// Adds many entries at once.
+    pub fn revoke_many(&self, kind: &str, ids: impl Iterator<Item = String>) {
+        self.shared.entries.send_modify(|entries| entries.extend(ids.map(|id| json!({ "type": kind, "id": id }))));
     }
 
     /// What the directory says about somebody. It knows nobody else.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::POST;
 use crate::harness::check::{Ask, Verdict};
 use crate::harness::lab::Lab;
-use crate::harness::sidecar::edit;
+use crate::harness::sidecar::{Sidecar, edit};
 use crate::harness::token;
 use crate::harness::wait::{self, PATIENCE};
 
@@ -52,16 +52,20 @@ async fn until_kept(lab: &Lab) {
     .await;
 }
 
-/// Waits until the sidecar refuses a session, and its disk knows.
+/// Waits until the sidecar refuses a session, and its disk knows as much as the stub.
 async fn revoke(lab: &Lab, session: &str) {
-    let before = lab.sidecar.metrics().await.get("portcullis_warm_start_writes_total{result=\"ok\"}");
     lab.stub.revoke("sid", session);
     let bearer = bearer(session);
     wait::until_true("the revocation", PATIENCE, async || ask(lab, &bearer).await.reason == "token_revoked").await;
-    wait::until_true("the revocation on disk", PATIENCE, async || {
-        lab.sidecar.metrics().await.get("portcullis_warm_start_writes_total{result=\"ok\"}") > before
-    })
-    .await;
+    let cursor = lab.stub.revocations().to_string();
+    wait::until_true("the revocation on disk", PATIENCE, async || cursor_on_disk(lab).as_deref() == Some(&cursor)).await;
+}
+
+/// Up to where the feed has been read, as the disk knows it.
+fn cursor_on_disk(lab: &Lab) -> Option<String> {
+    let head = fs::read_to_string(kept(lab, "revocations", ".head").first()?).ok()?;
+    let head: Value = serde_json::from_str(head.lines().next()?).expect("JSON");
+    head["cursor"].as_str().map(str::to_string)
 }
 
 fn bearer(session: &str) -> String {
@@ -182,8 +186,10 @@ async fn a_damaged_file_is_refused_and_reported_and_nothing_is_decided_by_it() {
         until_kept(&lab).await;
         lab.stub.break_down(true);
         lab.sidecar.process.kill();
+        let mut good_files = Vec::new();
         for file in kept(&lab, kind, ".data") {
             let mut bytes = fs::read(&file).expect("data");
+            good_files.push((file.clone(), bytes.clone()));
             let middle = bytes.len() / 2;
             bytes[middle] ^= 1;
             fs::write(&file, bytes).expect("the damage");
@@ -200,6 +206,10 @@ async fn a_damaged_file_is_refused_and_reported_and_nothing_is_decided_by_it() {
         lab.stub.break_down(false);
         lab.sidecar.ready().await;
         assert!(ask(&lab, &good).await.passes);
+        wait::until_true("the disk to be mended", PATIENCE, async || {
+            good_files.iter().all(|(file, bytes)| fs::read(file).is_ok_and(|now| now == *bytes))
+        })
+        .await;
         lab.sidecar.restart().await;
         assert!((lab.sidecar.metrics().await.find(&series).unwrap_or(0.0)).abs() < f64::EPSILON, "{kind} is still damaged");
     }
@@ -245,6 +255,32 @@ async fn a_disk_that_takes_nothing_is_reported_once_and_harms_no_decision() {
     assert!(ask(&lab, &bearer("good")).await.passes);
     fs::remove_dir(directory(&lab).join("lock")).expect("the way is free");
     lab.sidecar.process.log_line("kept on disk again").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_reported_and_what_was_kept_before_stays() {
+    let mut lab = lab("1h").await;
+    until_kept(&lab).await;
+    revoke(&lab, "stolen").await;
+    let before = fs::read(&kept(&lab, "revocations", ".head")[0]).expect("the head");
+    lab.sidecar.process.kill();
+    // More than fits: no file may get longer than 64 KiB.
+    lab.stub.revoke_many("sid", (0..8_000).map(|number| format!("many-{number}")));
+    lab.sidecar = Sidecar::start_on_full_disk(lab.folder.path(), &fs::read_to_string(&lab.sidecar.config).expect("the policy"), 64).await;
+    lab.sidecar.ready().await;
+    lab.sidecar.process.log_line("cannot be kept on disk").await;
+    assert_eq!(ask(&lab, &bearer("many-7999")).await.reason, "token_revoked");
+    assert!(ask(&lab, &bearer("good")).await.passes);
+    assert_eq!(fs::read(&kept(&lab, "revocations", ".head")[0]).expect("the head"), before);
+    assert_eq!(kept(&lab, "revocations", ".tmp"), Vec::<PathBuf>::new(), "half a file is left behind");
+    // With room again, it is all kept.
+    lab.sidecar.restart().await;
+    let cursor = lab.stub.revocations().to_string();
+    wait::until_true("the long list on disk", PATIENCE, async || cursor_on_disk(&lab).as_deref() == Some(&cursor)).await;
+    lab.stub.break_down(true);
+    lab.sidecar.restart().await;
+    assert_eq!(ask(&lab, &bearer("many-7999")).await.reason, "token_revoked");
+    assert_eq!(ask(&lab, &bearer("stolen")).await.reason, "token_revoked");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -37,6 +37,8 @@ use writer::{Desk, Item, Writer};
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 /// What is older is not read even where it could serve to go on from: a source may tell another story by now.
 const MAX_AGE: Duration = Duration::from_secs(86_400);
+/// How long a start waits for the disk. One that hangs is gone without, and what it says later is not listened to.
+const READING: Duration = Duration::from_secs(5);
 /// The longest time that the end of the process waits for what is still to be written.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -114,7 +116,7 @@ impl WarmStart {
             let directory = directory.clone();
             move || open_store(&directory)
         });
-        let open = match opened.await.unwrap_or_else(|error| Err(error.to_string())) {
+        let open = match in_time(opened).await.and_then(|opened| opened) {
             Err(error) => {
                 tracing::error!(%error, "the directory for warm starts is not used: nothing is read from it or kept in it until the next start");
                 None
@@ -177,7 +179,7 @@ impl WarmStart {
         }
         let store = Arc::clone(&open.store);
         let read = spawn_blocking(move || read(&store, name, bound, parse));
-        let result = read.await.unwrap_or_else(|error| Err(Refused::Unreadable(error.to_string())));
+        let result = in_time(read).await.unwrap_or_else(|message| Err(Refused::Unreadable(message)));
         let (kept, stored) = match result {
             Ok(Some((kept, stored))) => (Some(kept), Some(stored)),
             Ok(None) => (None, None),
@@ -238,6 +240,12 @@ impl WarmStart {
     fn open_directory(&self) -> Option<&Open> {
         self.0.as_ref()?.open.as_ref()
     }
+}
+
+/// Waits for work with the disk, within limits.
+async fn in_time<T>(work: JoinHandle<T>) -> Result<T, String> {
+    let done = tokio::time::timeout(READING, work).await;
+    done.map_err(|_| format!("the disk did not answer within {} seconds", READING.as_secs()))?.map_err(|error| error.to_string())
 }
 
 fn open_store(directory: &Path) -> Result<Store, String> {

@@ -61,8 +61,9 @@ pub async fn refresh(context: &Context, source: &Source, feed: &JwksSource) -> I
                     }
                 };
                 if let Some(Current { keys, document, etag }) = &current {
-                    context.live.publish_keys(source.id, Arc::clone(keys), Instant::now(), feed.max_stale);
-                    let news = News { cursor: None, etag: etag.as_deref(), bound: feed.max_stale, is_news };
+                    let confirmed = Instant::now();
+                    context.live.publish_keys(source.id, Arc::clone(keys), confirmed, feed.max_stale);
+                    let news = News { cursor: None, etag: etag.as_deref(), confirmed, bound: feed.max_stale, is_news };
                     context.warm_start.keep_document(Kind::Keys, source.id, document, &news);
                 }
                 jitter(interval(feed, max_age))
@@ -90,11 +91,11 @@ async fn kept(context: &Context, source: &Source, feed: &JwksSource) -> Option<(
     let algorithms = feed.algorithms.clone();
     let parse = move |document: &[u8]| KeySet::parse(document, &algorithms).map(Arc::new).map_err(|error| error.to_string());
     let kept = context.warm_start.document(Kind::Keys, source, feed.max_stale, parse).await?;
-    let (live, id, confirmed, good_for) = (Arc::clone(&context.live), source.id, kept.confirmed, kept.good_for(feed.max_stale));
+    let (id, confirmed, good_for) = (source.id, kept.confirmed, kept.good_for(feed.max_stale));
     let Kept { data: (keys, document), etag, .. } = &kept;
     let current = Current { keys: Arc::clone(keys), document: document.clone(), etag: etag.clone() };
     let keys = Arc::clone(keys);
-    Some((current, kept.standby(Kind::Keys, source, move || live.publish_keys(id, keys, confirmed, good_for))))
+    Some((current, kept.standby(Kind::Keys, source, &context.live, move |live| live.publish_keys(id, keys, confirmed, good_for))))
 }
 
 /// HTTP's `max-age` can bring the next fetch forward, down to the cool-down, and never put it off.

@@ -51,8 +51,9 @@ pub async fn refresh(context: &Context, source: &Source, feed: &TenantRoleFeed) 
                     current = Some(news);
                 }
                 if let Some(Current { roles, document, etag }) = &current {
-                    context.live.publish_tenant_roles(source.id, Arc::clone(roles), Instant::now(), feed.source.max_stale);
-                    let news = News { cursor: None, etag: etag.as_deref(), bound: feed.source.max_stale, is_news };
+                    let confirmed = Instant::now();
+                    context.live.publish_tenant_roles(source.id, Arc::clone(roles), confirmed, feed.source.max_stale);
+                    let news = News { cursor: None, etag: etag.as_deref(), confirmed, bound: feed.source.max_stale, is_news };
                     context.warm_start.keep_document(Kind::TenantRoles, source.id, document, &news);
                 }
                 jitter(feed.source.refresh)
@@ -73,11 +74,11 @@ async fn kept(context: &Context, source: &Source, feed: &TenantRoleFeed) -> Opti
     let (syntax, bound) = (Arc::clone(&feed.syntax), feed.source.max_stale);
     let parse = move |document: &[u8]| read(document, &syntax).map(Arc::new);
     let kept = context.warm_start.document(Kind::TenantRoles, source, bound, parse).await?;
-    let (live, id, confirmed, good_for) = (Arc::clone(&context.live), source.id, kept.confirmed, kept.good_for(bound));
+    let (id, confirmed, good_for) = (source.id, kept.confirmed, kept.good_for(bound));
     let Kept { data: (roles, document), etag, .. } = &kept;
     let current = Current { roles: Arc::clone(roles), document: document.clone(), etag: etag.clone() };
     let roles = Arc::clone(roles);
-    Some((current, kept.standby(Kind::TenantRoles, source, move || live.publish_tenant_roles(id, roles, confirmed, good_for))))
+    Some((current, kept.standby(Kind::TenantRoles, source, &context.live, move |live| live.publish_tenant_roles(id, roles, confirmed, good_for))))
 }
 
 async fn fetch(context: &Context, feed: &TenantRoleFeed, etag: Option<&str>) -> Result<Option<Current>, Failure> {

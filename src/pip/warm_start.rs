@@ -15,7 +15,8 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::config::{Source, WarmStartSettings};
 use crate::pdp::revocation::RevocationList;
 use crate::pdp::token::profile::SourceId;
-use crate::telemetry::metrics::Metrics;
+use crate::state::Live;
+use crate::telemetry::metrics::{Metrics, RouteCounters};
 
 mod content;
 mod entries;
@@ -79,11 +80,21 @@ pub struct Kept<T> {
 
 impl<T> Kept<T> {
     /// What steps in for a source that does not answer at once, by publishing this.
-    pub fn standby(&self, kind: Kind, source: &Source, publish: impl FnOnce() + Send + Sync + 'static) -> Standby {
-        let (issuer, age) = (Arc::clone(&source.issuer), self.age.as_secs_f64());
+    pub fn standby(
+        &self,
+        kind: Kind,
+        source: &Source,
+        live: &Arc<Live<RouteCounters>>,
+        publish: impl FnOnce(&Live<RouteCounters>) + Send + Sync + 'static,
+    ) -> Standby {
+        let (issuer, id, age, live) = (Arc::clone(&source.issuer), source.id, self.age.as_secs_f64(), Arc::clone(live));
         Standby::new(move || {
+            // Work that never ends publishes while it is being waited for.
+            if live.has_fresh(id) {
+                return;
+            }
             tracing::warn!(%issuer, feed = kind.as_str(), age_seconds = age, "the source did not answer at once: what was kept on disk counts, within its bound");
-            publish();
+            publish(&live);
         })
     }
 
@@ -101,6 +112,8 @@ pub struct News<'n> {
     pub cursor: Option<&'n str>,
     /// What the source calls this version.
     pub etag: Option<&'n str>,
+    /// When the source said it.
+    pub confirmed: Instant,
     /// For how long it is good.
     pub bound: Duration,
     /// Whether it is another than before; otherwise the source has only confirmed it.
@@ -201,21 +214,21 @@ impl WarmStart {
         kept
     }
 
-    /// Keeps a document that a source confirmed just now.
+    /// Keeps a document that a source confirmed.
     pub fn keep_document(&self, kind: Kind, source: SourceId, document: &Bytes, news: &News<'_>) {
         self.keep(Name { kind, source }, || Content::Document(document.clone()), news);
     }
 
-    /// Keeps a revocation list that a source confirmed just now. Nothing of it is copied.
+    /// Keeps a revocation list that a source confirmed. Nothing of it is copied.
     pub fn keep_revocations(&self, source: SourceId, list: &RevocationList, news: &News<'_>) {
         self.keep(Name { kind: Kind::Revocations, source }, || Content::Revocations(list.clone()), news);
     }
 
     fn keep(&self, name: Name, content: impl FnOnce() -> Content, news: &News<'_>) {
         let Some(open) = self.open_directory() else { return };
-        let News { cursor, etag, bound, is_news } = *news;
+        let News { cursor, etag, confirmed, bound, is_news } = *news;
         let (cursor, etag) = (cursor.map(str::to_string), etag.map(str::to_string));
-        open.desk.put(name, Item { content: content(), confirmed: Moment::now(), cursor, etag, bound, is_news });
+        open.desk.put(name, Item { content: content(), confirmed: Moment::ago(confirmed.elapsed()), cursor, etag, bound, is_news });
     }
 
     /// Forgets what was kept for a source that is no longer configured.

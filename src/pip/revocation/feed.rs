@@ -15,7 +15,7 @@ use crate::pdp::revocation::{RevocationData, RevocationList};
 use crate::pip::bearer;
 use crate::pip::http_client::{FetchError, Fetched, GetRequest};
 use crate::pip::refresh::{Context, backoff};
-use crate::pip::warm_start::{Kept, Kind, News, Standby};
+use crate::pip::warm_start::{Kept, News};
 
 pub(super) mod answer;
 
@@ -36,7 +36,12 @@ const MIN_STEP: Duration = Duration::from_millis(20);
 
 /// Keeps what a feed says fresh.
 pub async fn refresh(context: &Context, source: &Source, feed: &RevocationFeed, max_staleness: Duration) -> Infallible {
-    let (mut list, mut position, mut standby) = begin(context, source, max_staleness).await;
+    let (kept, mut standby) = super::kept(context, source, max_staleness).await;
+    let (mut list, mut position) = match kept {
+        // What came since is all that has to be asked for.
+        Some(Kept { data, cursor, etag, .. }) => (data, cursor.map(|cursor| Position { cursor, etag })),
+        None => (RevocationList::default(), None),
+    };
     let mut data: Arc<RevocationData> = Arc::new(list.clone().into());
     let mut failures = 0;
     let mut is_confirmed = false;
@@ -71,9 +76,10 @@ pub async fn refresh(context: &Context, source: &Source, feed: &RevocationFeed, 
                     list = shorter.unwrap_or(list);
                     data = Arc::new(list.clone().into());
                 }
-                context.live.publish_revocations(source.id, Arc::clone(&data), Instant::now(), max_staleness);
+                let confirmed = Instant::now();
+                context.live.publish_revocations(source.id, Arc::clone(&data), confirmed, max_staleness);
                 if let Some(Position { cursor, etag }) = &position {
-                    let news = News { cursor: Some(cursor), etag: etag.as_deref(), bound: max_staleness, is_news };
+                    let news = News { cursor: Some(cursor), etag: etag.as_deref(), confirmed, bound: max_staleness, is_news };
                     context.warm_start.keep_revocations(source.id, &list, &news);
                 }
                 context.metrics.refreshed(&source.issuer, "revocations", result);
@@ -99,18 +105,6 @@ pub async fn refresh(context: &Context, source: &Source, feed: &RevocationFeed, 
         };
         sleep(pause).await;
     }
-}
-
-/// What a start goes on from: what was kept of the feed, or nothing.
-async fn begin(context: &Context, source: &Source, max_staleness: Duration) -> (RevocationList, Option<Position>, Standby) {
-    let Some(kept) = context.warm_start.revocations(source, max_staleness).await else {
-        return (RevocationList::default(), None, Standby::default());
-    };
-    let (live, id, confirmed, good_for) = (Arc::clone(&context.live), source.id, kept.confirmed, kept.good_for(max_staleness));
-    let data = Arc::new(kept.data.clone().into());
-    let standby = kept.standby(Kind::Revocations, source, move || live.publish_revocations(id, data, confirmed, good_for));
-    let Kept { data: list, cursor, etag, .. } = kept;
-    (list, cursor.map(|cursor| Position { cursor, etag }), standby)
 }
 
 /// Up to where the feed has been read.

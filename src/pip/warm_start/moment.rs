@@ -42,8 +42,14 @@ static BOOT_ID: LazyLock<Option<String>> = LazyLock::new(|| {
 
 impl Moment {
     pub(super) fn now() -> Self {
-        let boot = BOOT_ID.clone().zip(uptime_millis()).map(|(id, millis)| SinceBoot { id, millis });
-        Self { wall: clock::now().as_millis(), boot }
+        Self::ago(Duration::ZERO)
+    }
+
+    /// What the clocks showed so long ago.
+    pub(super) fn ago(span: Duration) -> Self {
+        let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let boot = BOOT_ID.clone().zip(uptime_millis()).map(|(id, millis)| SinceBoot { id, millis: millis.saturating_sub(span) });
+        Self { wall: clock::now().as_millis().saturating_sub_unsigned(span), boot }
     }
 
     /// How old it is: the greater of what both clocks say. The second one only has a say within one run of the machine, and only
@@ -107,5 +113,7 @@ mod tests {
         let (then, now) = (Moment::now(), Moment::now());
         assert!(then.boot.is_some(), "{then:?}");
         assert!(then.age(&now).unwrap() < Duration::from_secs(10));
+        assert!(Moment::ago(Duration::from_secs(60)).age(&now).unwrap() >= Duration::from_secs(59));
+        assert!(Moment::ago(Duration::MAX).age(&now).unwrap() > Duration::from_secs(1 << 30));
     }
 }

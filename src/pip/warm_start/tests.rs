@@ -30,7 +30,7 @@ async fn read(warm_start: &WarmStart) -> Option<Kept<(usize, Bytes)>> {
 }
 
 fn keep(warm_start: &WarmStart, document: &'static str) {
-    let news = News { cursor: Some("7"), etag: Some("\"e\""), bound: BOUND, is_news: true };
+    let news = News { cursor: Some("7"), etag: Some("\"e\""), confirmed: Instant::now(), bound: BOUND, is_news: true };
     warm_start.keep_document(Kind::Keys, SourceId(1), &Bytes::from_static(document.as_bytes()), &news);
 }
 

@@ -17,7 +17,7 @@ pub use schema::{
     AuditSettings, DirectorySource, Discovery, GrpcAddress, JwksLocation, JwksSource, LimitSettings, Listen, LoadRules, ProxyChoice,
     ProxyUrl, RedisAddress, RedisData, RedisScores, RedisSource, RevocationFeed, RevocationOrigin, RevocationSource, RevokedIds,
     ShutdownSettings, Source, SourceFeed, StatusListFeed, StatusListSource, TenantRoleFeed, TenantRoleSource, TlsFiles, Transport,
-    WhenUnwritable,
+    WarmStartSettings, WhenUnwritable,
 };
 pub(crate) use yaml::{kind, list, load, nearest};
 
@@ -45,6 +45,8 @@ pub struct Configuration {
     pub limits: LimitSettings,
     /// How the sidecar ends. Fixed at start.
     pub shutdown: ShutdownSettings,
+    /// Where what was pulled is kept for the next start, if it is. Fixed at start.
+    pub warm_start: Option<WarmStartSettings>,
     /// What has to be pulled from identity services.
     pub sources: Vec<Arc<Source>>,
     /// What is allowed and worth knowing, such as overrides.

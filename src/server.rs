@@ -17,6 +17,7 @@ use crate::ext_authz::{AuthorizationServer, Bounds};
 use crate::pip::config_file::{self, ConfigWatcher, ReadError};
 use crate::pip::http_client::{HttpClient, Limits};
 use crate::pip::refresh::{Context, Refreshers};
+use crate::pip::warm_start::WarmStart;
 use crate::state::Live;
 use crate::telemetry::log::DroppedLines;
 use crate::telemetry::metrics::Metrics;
@@ -87,7 +88,7 @@ pub async fn run(config: PathBuf, arrival: Arrival, dropped_lines: DroppedLines)
     self_test::run()?;
     let _clock = Aborted(tokio::spawn(keep_time()).abort_handle());
     let source = Arc::new(config_file::read_with_tests(&config, policy_tests::named).map_err(ServerError::Read)?);
-    let Configuration { snapshot, listen, audit, loading, limits, shutdown, sources, notices } =
+    let Configuration { snapshot, listen, audit, warm_start: kept_in, loading, limits, shutdown, sources, notices } =
         reload::compile(&source).await.map_err(ServerError::Configuration)?;
     let other = |error: &dyn std::fmt::Display| ServerError::Other(error.to_string());
 
@@ -106,14 +107,19 @@ pub async fn run(config: PathBuf, arrival: Arrival, dropped_lines: DroppedLines)
     let counters = metrics.route_counters(&snapshot.route_names);
     let live = Arc::new(Live::new(snapshot, counters));
     live.loads().succeeded(clock::now(), loading.max_stale);
-    let mut refreshers = Refreshers::new(Context { live: Arc::clone(&live), client, metrics: Arc::clone(&metrics) });
+    let warm_start = WarmStart::open(kept_in.as_ref(), &sources, &metrics).await;
+    let context = Context { live: Arc::clone(&live), client, metrics: Arc::clone(&metrics), warm_start: warm_start.clone() };
+    let mut refreshers = Refreshers::new(context);
     refreshers.read_files(&sources).await;
+    refreshers.start(&sources);
+    // What waits to connect meanwhile finds a sidecar that can decide.
+    refreshers.warmed_up().await;
     let health = Health::default();
 
-    refreshers.start(&sources);
     let watcher = ConfigWatcher::spawn(config, policy_tests::named, Some(source.hash), DEBOUNCE, POLL);
     let nudge = watcher.nudge();
-    let fixed = reload::Fixed { listen, audit, limits: limits.clone(), shutdown: shutdown.clone(), trail: trail.clone() };
+    let fixed =
+        reload::Fixed { listen, audit, limits: limits.clone(), shutdown: shutdown.clone(), warm_start: kept_in, trail: trail.clone() };
     let mut reloads = tokio::spawn(reload::follow(watcher, Arc::clone(&live), Arc::clone(&metrics), refreshers, fixed));
     if arrival == Arrival::TakeOver {
         tokio::select! {
@@ -184,6 +190,7 @@ pub async fn run(config: PathBuf, arrival: Arrival, dropped_lines: DroppedLines)
     doors.close(&shutdown, &checks).await;
     checks.report();
     reloads.abort();
+    warm_start.close().await;
     if let Some(trail) = &trail {
         trail.close().await;
     }

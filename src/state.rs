@@ -79,6 +79,8 @@ impl<T> Expiry<SourceId, Pulled<T>> for FreshnessBound {
 #[derive(Debug)]
 pub struct Live<X> {
     version: ArcSwap<Version<X>>,
+    /// What was confirmed before comes from an earlier process.
+    began: Instant,
     generation: AtomicU64,
     keys: Cache<SourceId, Pulled<KeySet>>,
     revocations: Cache<SourceId, Pulled<RevocationData>>,
@@ -109,6 +111,7 @@ impl<X> Live<X> {
     pub fn new(snapshot: Snapshot, extra: X) -> Self {
         let version = Version { snapshot, generation: 1, since: Instant::now(), extra };
         Self {
+            began: version.since,
             version: ArcSwap::from_pointee(version),
             generation: AtomicU64::new(1),
             keys: Cache::builder().expire_after(FreshnessBound).build(),
@@ -175,6 +178,12 @@ impl<X> Live<X> {
     /// Publishes the roles that tenants defined, which their source confirmed at this moment.
     pub fn publish_tenant_roles(&self, source: SourceId, roles: Arc<TenantRoles>, confirmed: Instant, good_for: Duration) {
         self.tenant_roles.insert(source, Pulled { data: roles, confirmed, good_for });
+    }
+
+    /// Whether something was kept on disk by an earlier process, and its source has not confirmed it since.
+    #[must_use]
+    pub fn is_from_disk<T>(&self, pulled: &Pulled<T>) -> bool {
+        pulled.confirmed < self.began
     }
 
     /// Forgets what was pulled from a source that is no longer configured.

@@ -58,6 +58,7 @@ pub(super) fn update_gauges(admin: &Admin) {
 pub(super) fn configuration(admin: &Admin) -> Value {
     let version = admin.live.version();
     let snapshot = &version.snapshot;
+    let live = &admin.live;
     admin.live.tokens().settle();
     admin.live.targets().settle();
     let issuers: Vec<Value> = snapshot
@@ -67,6 +68,7 @@ pub(super) fn configuration(admin: &Admin) -> Value {
             let keys = admin.live.pulled_keys(issuer.keys).map(|pulled| {
                 json!({
                     "age_seconds": pulled.confirmed.elapsed().as_secs_f64(),
+                    "from_disk": live.is_from_disk(&pulled),
                     "kids": pulled.data.keys().map(|key| key.key_id().unwrap_or_default().to_string()).collect::<Vec<_>>(),
                     "skipped": pulled.data.skipped().iter().map(|cause| cause.label()).collect::<Vec<_>>(),
                 })
@@ -74,7 +76,7 @@ pub(super) fn configuration(admin: &Admin) -> Value {
             let revocations = issuer.revocations.iter().map(|rule| {
                 let pulled = admin.live.pulled_revocations(rule.source).map_or(
                     Value::Null,
-                    |pulled| json!({ "age_seconds": pulled.confirmed.elapsed().as_secs_f64(), "entries": pulled.data.len() }),
+                    |pulled| json!({ "age_seconds": pulled.confirmed.elapsed().as_secs_f64(), "from_disk": live.is_from_disk(&pulled), "entries": pulled.data.len() }),
                 );
                 (rule.name.to_string(), pulled)
             });
@@ -82,7 +84,7 @@ pub(super) fn configuration(admin: &Admin) -> Value {
             let tenant_roles = issuer.tenant_roles.source.map(|source| {
                 admin.live.pulled_tenant_roles(source).map_or(
                     Value::Null,
-                    |pulled| json!({ "age_seconds": pulled.confirmed.elapsed().as_secs_f64(), "roles": pulled.data.len() }),
+                    |pulled| json!({ "age_seconds": pulled.confirmed.elapsed().as_secs_f64(), "from_disk": live.is_from_disk(&pulled), "roles": pulled.data.len() }),
                 )
             });
             json!({

@@ -38,6 +38,7 @@ pub(super) fn compile(schema: Schema, files: &[SourceFile], problems: &mut Probl
         loading,
         limits,
         shutdown,
+        warm_start,
         routes,
     } = schema;
     let vocabulary = Vocabulary::new(permissions, &issuers, problems);
@@ -80,6 +81,7 @@ pub(super) fn compile(schema: Schema, files: &[SourceFile], problems: &mut Probl
         loading: loading.map(|loading| loading.value).unwrap_or_default(),
         limits: limits.map(|limits| limits.value).unwrap_or_default(),
         shutdown: shutdown.map(|shutdown| shutdown.value).unwrap_or_default(),
+        warm_start: warm_start.map(|settings| settings.value),
         sources,
         notices,
     })

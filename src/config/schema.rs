@@ -26,6 +26,7 @@ mod role;
 mod route;
 mod schedule;
 mod transport;
+mod warm_start;
 
 pub use audit::{AuditSettings, WhenUnwritable};
 pub use directory::{DirectorySource, TenantRoleSource};
@@ -49,6 +50,7 @@ pub(super) use role::{ManagesSchema, RoleSchema};
 pub(super) use route::{RouteSchema, TenantSchema};
 pub(super) use schedule::ScheduleSchema;
 pub use transport::{ProxyChoice, ProxyUrl, TlsFiles, Transport};
+pub use warm_start::WarmStartSettings;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -73,6 +75,7 @@ pub(super) struct Schema {
     pub loading: Option<Located<LoadRules>>,
     pub limits: Option<Located<LimitSettings>>,
     pub shutdown: Option<Located<ShutdownSettings>>,
+    pub warm_start: Option<Located<WarmStartSettings>>,
     pub routes: Vec<RouteSchema>,
 }
 
@@ -218,6 +221,9 @@ fn read_document(root: &Node<'_>, schema: &mut Schema, problems: &mut Problems) 
     }
     if let Some(node) = map.take("shutdown") {
         once(&mut schema.shutdown, limits::shutdown(&node, problems), problems);
+    }
+    if let Some(node) = map.take("warm_start") {
+        once(&mut schema.warm_start, warm_start::read(&node, problems), problems);
     }
     if let Some(node) = map.take("routes") {
         for route in node.items(problems).unwrap_or_default() {

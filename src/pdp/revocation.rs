@@ -225,32 +225,33 @@ impl RevocationList {
     /// What has to be stored so that [`RevocationList::from_parts`] makes the same list of it.
     #[must_use]
     pub fn parts(&self) -> Parts {
-        let mut parts = Parts {
-            whole: self.table.whole().to_vec(),
-            bounded: self.table.bounded().to_vec(),
-            kinds: self.kinds,
-            forgotten_until: self.forgotten_until,
-        };
-        self.recent.copy_to(&mut parts.whole, &mut parts.bounded);
-        parts
+        let (mut whole, mut bounded) = (Vec::new(), Vec::new());
+        self.recent.copy_to(&mut whole, &mut bounded);
+        whole.sort_unstable();
+        bounded.sort_unstable();
+        Parts { table: Arc::clone(&self.table), whole, bounded, kinds: self.kinds, forgotten_until: self.forgotten_until }
     }
 
-    /// A list from its parts, in any order.
+    /// A list from its parts.
     #[must_use]
     pub fn from_parts(parts: Parts) -> Self {
-        let Parts { whole, bounded, kinds, forgotten_until } = parts;
-        Self { table: Arc::new(Table::new(whole, bounded)), recent: Recent::default(), kinds, forgotten_until }
+        let Parts { table, whole, bounded, kinds, forgotten_until } = parts;
+        let mut recent = Recent::default();
+        recent.add(&whole, &bounded);
+        Self { table, recent, kinds, forgotten_until }
     }
 }
 
-/// What a list is made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a list is made of: nearly all of it in a table that stays the same for long, and the few entries in front of that.
+#[derive(Debug, Clone)]
 pub struct Parts {
-    /// Entries that revoke all tokens with an id.
+    /// What is sorted in.
+    pub table: Arc<Table>,
+    /// Of the others, those that revoke all tokens with an id, sorted.
     pub whole: Vec<Whole>,
-    /// Entries that revoke those issued before a moment.
+    /// And those that revoke the ones issued before a moment, sorted.
     pub bounded: Vec<Bounded>,
-    /// The kinds of ids among them.
+    /// The kinds of ids in all of it.
     pub kinds: Kinds,
     /// The latest `expires` of all entries that were forgotten.
     pub forgotten_until: Option<UnixTime>,

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::Uri;
 use tokio::io::AsyncReadExt;
 use tokio::time::sleep;
@@ -12,6 +13,7 @@ use tokio::time::sleep;
 use super::discovery::Discovered;
 use super::http_client::{Fetched, GetRequest};
 use super::refresh::{Context, Failure, backoff, early};
+use super::warm_start::{Kept, Kind, News, Standby};
 use crate::config::{JwksLocation, JwksSource, Source};
 use crate::pdp::token::key::KeySet;
 
@@ -29,6 +31,8 @@ const FILE_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Default)]
 struct Known {
     keys: Option<Arc<KeySet>>,
+    /// The document that they were read from.
+    document: Bytes,
     /// The entity tag of these keys, and the URL that it belongs to.
     etag: Option<(Uri, String)>,
     discovered: Discovered,
@@ -36,7 +40,7 @@ struct Known {
 
 /// What a fetch gave.
 enum Outcome {
-    Keys { keys: KeySet, etag: Option<(Uri, String)>, max_age: Option<Duration> },
+    Keys { keys: KeySet, document: Bytes, etag: Option<(Uri, String)>, max_age: Option<Duration> },
     Unchanged { max_age: Option<Duration> },
 }
 
@@ -50,11 +54,14 @@ struct Pause {
 /// Fetches a source's keys, now and whenever they are due or an unknown key asks for it. One fetch is in flight at most.
 pub async fn refresh(context: &Context, source: &Source, feed: &JwksSource) -> Infallible {
     let wanted = context.live.refetch().subscribe(source.id);
-    let mut known = Known { keys: context.live.pulled_keys(source.id).map(|pulled| pulled.data), ..Known::default() };
+    let (kept, mut standby) = kept(context, source, feed).await.unzip();
+    let mut known =
+        kept.unwrap_or_else(|| Known { keys: context.live.pulled_keys(source.id).map(|pulled| pulled.data), ..Known::default() });
+    let standby = standby.get_or_insert_default();
     let mut failures = 0;
     loop {
         let started = Instant::now();
-        let pause = match fetch(context, source, feed, &mut known).await {
+        let pause = match standby.during(fetch(context, source, feed, &mut known)).await {
             Ok(outcome) => {
                 failures = 0;
                 let max_age = accept(context, source, feed, &mut known, outcome);
@@ -83,19 +90,20 @@ pub async fn refresh(context: &Context, source: &Source, feed: &JwksSource) -> I
 /// is every failure.
 pub async fn read_file(context: &Context, source: &Source, feed: &JwksSource) {
     if let JwksLocation::File(path) = &feed.location
-        && let Ok(keys) = keys_in(path, feed).await
+        && let Ok((keys, document)) = keys_in(path, feed).await
     {
-        let outcome = Outcome::Keys { keys, etag: None, max_age: None };
+        let outcome = Outcome::Keys { keys, document, etag: None, max_age: None };
         accept(context, source, feed, &mut Known::default(), outcome);
     }
 }
 
 /// Publishes what a fetch gave; gives for how long the server says that it is fresh.
 fn accept(context: &Context, source: &Source, feed: &JwksSource, known: &mut Known, outcome: Outcome) -> Option<Duration> {
+    let is_news = matches!(outcome, Outcome::Keys { .. });
     let max_age = match outcome {
-        Outcome::Keys { keys, etag, max_age } => {
+        Outcome::Keys { keys, document, etag, max_age } => {
             report_keys(context, source, &keys, known.keys.as_deref());
-            (known.keys, known.etag) = (Some(Arc::new(keys)), etag);
+            (known.keys, known.document, known.etag) = (Some(Arc::new(keys)), document, etag);
             max_age
         }
         Outcome::Unchanged { max_age } => {
@@ -104,9 +112,30 @@ fn accept(context: &Context, source: &Source, feed: &JwksSource, known: &mut Kno
         }
     };
     if let Some(keys) = &known.keys {
-        context.live.publish_keys(source.id, Arc::clone(keys), Instant::now(), feed.max_stale);
+        let confirmed = Instant::now();
+        context.live.publish_keys(source.id, Arc::clone(keys), confirmed, feed.max_stale);
+        let etag = known.etag.as_ref().map(|(_, etag)| etag.as_str());
+        let news = News { cursor: None, etag, confirmed, bound: feed.max_stale, is_news };
+        context.warm_start.keep_document(Kind::Keys, source.id, &known.document, &news);
     }
     max_age
+}
+
+/// What was kept of the keys, and what steps in with it.
+async fn kept(context: &Context, source: &Source, feed: &JwksSource) -> Option<(Known, Standby)> {
+    let algorithms = feed.algorithms.clone();
+    let parse = move |document: &[u8]| KeySet::parse(document, &algorithms).map(Arc::new).map_err(|error| error.to_string());
+    let kept = context.warm_start.document(Kind::Keys, source, feed.max_stale, parse).await?;
+    let (id, confirmed, good_for) = (source.id, kept.confirmed, kept.good_for(feed.max_stale));
+    let Kept { data: (keys, document), etag, .. } = &kept;
+    // Where the URL is found by discovery, it may be another one by now.
+    let etag = match &feed.location {
+        JwksLocation::Url(url) => etag.clone().map(|etag| (url.clone(), etag)),
+        JwksLocation::Discovery(_) | JwksLocation::File(_) => None,
+    };
+    let known = Known { keys: Some(Arc::clone(keys)), document: document.clone(), etag, ..Known::default() };
+    let keys = Arc::clone(keys);
+    Some((known, kept.standby(Kind::Keys, source, &context.live, move |live| live.publish_keys(id, keys, confirmed, good_for))))
 }
 
 /// The time to the next fetch. What HTTP says of freshness can bring it forward, down to the cool-down, and never puts it off.
@@ -124,8 +153,8 @@ fn interval(feed: &JwksSource, max_age: Option<Duration>) -> Duration {
 async fn fetch(context: &Context, source: &Source, feed: &JwksSource, known: &mut Known) -> Result<Outcome, Failure> {
     let url = match &feed.location {
         JwksLocation::File(path) => {
-            let keys = keys_in(path, feed).await?;
-            return Ok(Outcome::Keys { keys, etag: None, max_age: None });
+            let (keys, document) = keys_in(path, feed).await?;
+            return Ok(Outcome::Keys { keys, document, etag: None, max_age: None });
         }
         JwksLocation::Url(url) => url.clone(),
         JwksLocation::Discovery(discovery) => known.discovered.jwks_uri(context, source, discovery, feed.max_stale).await?,
@@ -142,12 +171,12 @@ async fn fetch(context: &Context, source: &Source, feed: &JwksSource, known: &mu
     match context.client.get(request).await? {
         Fetched::NotModified { max_age } => Ok(Outcome::Unchanged { max_age }),
         Fetched::Body { bytes, etag, max_age } => {
-            Ok(Outcome::Keys { keys: parse(&bytes, feed)?, etag: etag.map(|etag| (url, etag)), max_age })
+            Ok(Outcome::Keys { keys: parse(&bytes, feed)?, document: bytes, etag: etag.map(|etag| (url, etag)), max_age })
         }
     }
 }
 
-async fn keys_in(path: &Path, feed: &JwksSource) -> Result<KeySet, Failure> {
+async fn keys_in(path: &Path, feed: &JwksSource) -> Result<(KeySet, Bytes), Failure> {
     let failed = |message| Failure { label: "file", message: format!("{}: {message}", path.display()), retry_after: None };
     let mut document = Vec::new();
     let file = tokio::fs::File::open(path).await.map_err(|error| failed(error.to_string()))?;
@@ -156,7 +185,7 @@ async fn keys_in(path: &Path, feed: &JwksSource) -> Result<KeySet, Failure> {
     if document.len() > MAX_BYTES {
         return Err(failed(format!("the file has more than {MAX_BYTES} bytes")));
     }
-    parse(&document, feed)
+    Ok((parse(&document, feed)?, document.into()))
 }
 
 fn parse(document: &[u8], feed: &JwksSource) -> Result<KeySet, Failure> {

@@ -9,11 +9,17 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::http_client::{Environment, FetchError, HttpClient};
+use super::warm_start::WarmStart;
 use super::{directory, jwks, revocation, tenant_roles, transport};
 use crate::config::{JwksLocation, RevocationOrigin, RevocationSource, Source, SourceFeed, Transport};
 use crate::pdp::token::profile::SourceId;
 use crate::state::Live;
 use crate::telemetry::metrics::{Metrics, RouteCounters};
+
+/// How long a start waits for sources and for what was kept of them: longer than what was kept waits for its source.
+const WARM_UP: Duration = Duration::from_millis(500);
+/// How often it is looked whether they are there.
+const WARM_UP_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Why a refresh brought nothing: a label for metrics, a text for people, and what the server asked for.
 pub(super) struct Failure {
@@ -37,6 +43,8 @@ pub struct Context {
     pub client: HttpClient,
     /// Where results are counted.
     pub metrics: Arc<Metrics>,
+    /// Where results are kept for the next start.
+    pub warm_start: WarmStart,
 }
 
 struct Running {
@@ -113,15 +121,30 @@ impl Refreshers {
         Ok(client)
     }
 
+    /// Waits until all sources have answered or been stood in for by what was kept, or for as long as that can be expected to take.
+    /// Without a warm start there is nothing to wait for.
+    pub async fn warmed_up(&self) {
+        if !self.context.warm_start.is_open() {
+            return;
+        }
+        let is_cold =
+            || self.running.values().any(|running| running.source.feed.is_pulled() && !self.context.live.has_fresh(running.source.id));
+        let until = tokio::time::Instant::now() + WARM_UP;
+        while is_cold() && tokio::time::Instant::now() < until {
+            tokio::time::sleep(WARM_UP_INTERVAL).await;
+        }
+    }
+
     /// Stops the refreshers of all other sources and forgets what they pulled.
     pub fn keep_only(&mut self, sources: &[Arc<Source>]) {
-        let Context { live, .. } = &self.context;
+        let Context { live, warm_start, .. } = &self.context;
         self.running.retain(|id, running| {
             let keep = sources.iter().any(|source| source.id == *id);
             if !keep {
                 running.cancel.cancel();
                 live.refetch().unsubscribe(*id);
                 live.forget(*id);
+                warm_start.forget(*id);
             }
             keep
         });

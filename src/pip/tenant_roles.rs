@@ -4,10 +4,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::http_client::{Fetched, GetRequest};
 use super::refresh::{Context, Failure, backoff, jitter};
+use super::warm_start::{Kept, Kind, News, Standby};
 use crate::config::{Source, TenantRoleFeed};
 use crate::pdp::attribute::is_safe_value;
 use crate::pdp::json::{self, Json};
@@ -25,22 +27,34 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(4);
 
+/// The last good roles.
+struct Current {
+    roles: Arc<TenantRoles>,
+    document: Bytes,
+    etag: Option<String>,
+}
+
 /// Fetches a source's roles, again and again.
 pub async fn refresh(context: &Context, source: &Source, feed: &TenantRoleFeed) -> Infallible {
-    let mut current: Option<(Arc<TenantRoles>, Option<String>)> = None;
+    let (mut current, mut standby) = kept(context, source, feed).await.unzip();
+    let standby = standby.get_or_insert_default();
     let mut failures = 0;
     loop {
-        let etag = current.as_ref().and_then(|(_, etag)| etag.as_deref());
-        let pause = match fetch(context, feed, etag).await {
+        let etag = current.as_ref().and_then(|current| current.etag.as_deref());
+        let pause = match standby.during(fetch(context, feed, etag)).await {
             Ok(news) => {
                 failures = 0;
-                context.metrics.refreshed(&source.issuer, "tenant_roles", if news.is_some() { "ok" } else { "unchanged" });
-                if let Some((roles, etag)) = news {
-                    tracing::debug!(issuer = %source.issuer, roles = roles.len(), "the tenants' roles were fetched");
-                    current = Some((Arc::new(roles), etag));
+                let is_news = news.is_some();
+                context.metrics.refreshed(&source.issuer, "tenant_roles", if is_news { "ok" } else { "unchanged" });
+                if let Some(news) = news {
+                    tracing::debug!(issuer = %source.issuer, roles = news.roles.len(), "the tenants' roles were fetched");
+                    current = Some(news);
                 }
-                if let Some((roles, _)) = &current {
-                    context.live.publish_tenant_roles(source.id, Arc::clone(roles), Instant::now(), feed.source.max_stale);
+                if let Some(Current { roles, document, etag }) = &current {
+                    let confirmed = Instant::now();
+                    context.live.publish_tenant_roles(source.id, Arc::clone(roles), confirmed, feed.source.max_stale);
+                    let news = News { cursor: None, etag: etag.as_deref(), confirmed, bound: feed.source.max_stale, is_news };
+                    context.warm_start.keep_document(Kind::TenantRoles, source.id, document, &news);
                 }
                 jitter(feed.source.refresh)
             }
@@ -55,7 +69,22 @@ pub async fn refresh(context: &Context, source: &Source, feed: &TenantRoleFeed) 
     }
 }
 
-async fn fetch(context: &Context, feed: &TenantRoleFeed, etag: Option<&str>) -> Result<Option<(TenantRoles, Option<String>)>, Failure> {
+/// What was kept of the roles, and what steps in with it.
+async fn kept(context: &Context, source: &Source, feed: &TenantRoleFeed) -> Option<(Current, Standby)> {
+    let (syntax, bound) = (Arc::clone(&feed.syntax), feed.source.max_stale);
+    let parse = move |document: &[u8]| read(document, &syntax).map(Arc::new);
+    let kept = context.warm_start.document(Kind::TenantRoles, source, bound, parse).await?;
+    let (id, confirmed, good_for) = (source.id, kept.confirmed, kept.good_for(bound));
+    let Kept { data: (roles, document), etag, .. } = &kept;
+    let current = Current { roles: Arc::clone(roles), document: document.clone(), etag: etag.clone() };
+    let roles = Arc::clone(roles);
+    Some((
+        current,
+        kept.standby(Kind::TenantRoles, source, &context.live, move |live| live.publish_tenant_roles(id, roles, confirmed, good_for)),
+    ))
+}
+
+async fn fetch(context: &Context, feed: &TenantRoleFeed, etag: Option<&str>) -> Result<Option<Current>, Failure> {
     let failed = |label, message| Failure { label, message, retry_after: None };
     let authorization = super::bearer(feed.source.token_file.as_deref()).await.map_err(|message| failed("token_file", message))?;
     let request = GetRequest {
@@ -70,7 +99,7 @@ async fn fetch(context: &Context, feed: &TenantRoleFeed, etag: Option<&str>) -> 
         Fetched::NotModified { .. } => Ok(None),
         Fetched::Body { bytes, etag, .. } => {
             let roles = read(&bytes, &feed.syntax).map_err(|message| failed("invalid", message))?;
-            Ok(Some((roles, etag)))
+            Ok(Some(Current { roles: Arc::new(roles), document: bytes, etag }))
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::audit::Trail;
 use crate::clock;
 use crate::config::{
-    AuditSettings, Configuration, LimitSettings, Listen, Problem, Problems, ShutdownSettings, Source, SourceFeed, SourceFile,
+    AuditSettings, Configuration, LimitSettings, Listen, Problem, Problems, ShutdownSettings, Source, SourceFile, WarmStartSettings,
 };
 use crate::pip::config_file::{ConfigEvent, ConfigSource, ConfigWatcher};
 use crate::pip::refresh::Refreshers;
@@ -27,6 +27,7 @@ pub(super) struct Fixed {
     pub audit: Option<AuditSettings>,
     pub limits: LimitSettings,
     pub shutdown: ShutdownSettings,
+    pub warm_start: Option<WarmStartSettings>,
     /// The trail of these settings.
     pub trail: Option<Trail>,
 }
@@ -114,6 +115,7 @@ async fn apply(
         ("listen", configuration.listen != fixed.listen),
         ("limits", configuration.limits != fixed.limits),
         ("shutdown", configuration.shutdown != fixed.shutdown),
+        ("warm_start", configuration.warm_start != fixed.warm_start),
     ] {
         if is_other {
             tracing::warn!("'{key}' changed and is only read at start: restart the sidecar for it");
@@ -144,8 +146,7 @@ async fn apply(
 
 async fn wait_for_first_answers(sources: &[Arc<Source>], live: &Live<RouteCounters>) {
     let deadline = Instant::now() + FIRST_ANSWER;
-    let missing =
-        || sources.iter().filter(|source| !matches!(source.feed, SourceFeed::Directory(_))).find(|source| !live.has_fresh(source.id));
+    let missing = || sources.iter().filter(|source| source.feed.is_pulled()).find(|source| !live.has_fresh(source.id));
     while let Some(source) = missing() {
         if Instant::now() >= deadline {
             tracing::warn!(issuer = %source.issuer, "the new policy comes into force although not all of its sources have answered");

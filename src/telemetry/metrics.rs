@@ -62,6 +62,8 @@ pub struct Metrics {
     refreshes: IntCounterVec,
     skipped_keys: IntGaugeVec,
     reloads: IntCounterVec,
+    warm_start_loads: IntCounterVec,
+    warm_start_writes: IntCounterVec,
     /// Seconds since the key set was confirmed.
     pub keys_age: GaugeVec,
     /// Usable keys.
@@ -179,6 +181,16 @@ impl Metrics {
                 &["issuer", "cause"],
             )?,
             reloads: counters("portcullis_configuration_loads_total", "Attempts to load the configuration, by result.", &["result"])?,
+            warm_start_loads: counters(
+                "portcullis_warm_start_loads_total",
+                "Attempts to read what was kept on disk, by issuer, feed and result.",
+                &["issuer", "feed", "result"],
+            )?,
+            warm_start_writes: counters(
+                "portcullis_warm_start_writes_total",
+                "Attempts to keep on disk what was pulled, by result.",
+                &["result"],
+            )?,
             keys_age: gauges("portcullis_keys_age_seconds", "Time since the issuer's keys were confirmed.", &["issuer"])?,
             keys: int_gauges("portcullis_keys", "Usable keys of the issuer.", &["issuer"])?,
             revocations_age: gauges(
@@ -314,6 +326,16 @@ impl Metrics {
     pub fn configuration_loaded(&self, successful: bool) {
         self.reloads.with_label_values(&[if successful { "ok" } else { "refused" }]).inc();
         self.configuration_last_load_successful.set(i64::from(successful));
+    }
+
+    /// Counts an attempt to read what was kept on disk; `result` is `ok`, `none` or why it is not used.
+    pub fn warm_start_loaded(&self, issuer: &str, feed: &str, result: &str) {
+        self.warm_start_loads.with_label_values(&[issuer, feed, result]).inc();
+    }
+
+    /// Counts an attempt to keep something on disk; `result` is `ok`, `failed` or `locked` (another process keeps its own there).
+    pub fn warm_start_wrote(&self, result: &str) {
+        self.warm_start_writes.with_label_values(&[result]).inc();
     }
 
     /// Brings the count of dropped log lines, which is kept elsewhere, up to this total.

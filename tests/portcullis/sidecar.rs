@@ -26,6 +26,7 @@ mod status_list;
 mod swaps;
 mod takeover;
 mod tls;
+mod warm_start;
 
 /// A path that viewers may read and editors may write.
 pub const POST: &str = "/blog/tenants/acme/posts/1";

@@ -64,7 +64,7 @@ pub(super) fn read(node: &Node<'_>, problems: &mut Problems) -> Option<Located<A
 }
 
 /// Where a file is must not depend on where the sidecar was started.
-fn absolute(node: &Node<'_>, problems: &mut Problems) -> Option<PathBuf> {
+pub(super) fn absolute(node: &Node<'_>, problems: &mut Problems) -> Option<PathBuf> {
     let path = file(node, problems)?;
     if path.is_absolute() {
         return Some(path);

@@ -61,6 +61,14 @@ pub struct StatusListFeed {
     pub keys: SourceId,
 }
 
+impl SourceFeed {
+    /// Whether it is pulled in the background, rather than asked when a request needs it.
+    #[must_use]
+    pub const fn is_pulled(&self) -> bool {
+        !matches!(self, Self::Directory(_))
+    }
+}
+
 /// Roles that tenants defined, and how their permissions are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantRoleFeed {

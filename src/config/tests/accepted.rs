@@ -355,3 +355,11 @@ fn a_status_list_is_believed_by_the_keys_and_rules_of_its_issuer() {
     assert_eq!((first.keys, &*first.rules.issuer, &*first.rules.uri), (issuer.keys, &*issuer.issuer, "https://id.example.com/Lists/1"));
     assert_eq!((&first.rules.algorithms, first.rules.key_id, first.rules.leeway), (&issuer.algorithms, issuer.key_id, issuer.leeway));
 }
+
+#[test]
+fn what_was_pulled_is_kept_where_that_is_said() {
+    let routes = "routes: [{ path: /, methods: { GET: { access: public } } }]";
+    assert_eq!(compile(routes).unwrap().warm_start, None);
+    let settings = compile(&format!("warm_start: {{ directory: /var/lib/portcullis }}\n{routes}")).unwrap().warm_start.unwrap();
+    assert_eq!(settings.directory, std::path::Path::new("/var/lib/portcullis"));
+}

@@ -15,6 +15,7 @@ use crate::pdp::revocation::{RevocationData, RevocationList};
 use crate::pip::bearer;
 use crate::pip::http_client::{FetchError, Fetched, GetRequest};
 use crate::pip::refresh::{Context, backoff};
+use crate::pip::warm_start::{Kept, News};
 
 pub(super) mod answer;
 
@@ -35,21 +36,31 @@ const MIN_STEP: Duration = Duration::from_millis(20);
 
 /// Keeps what a feed says fresh.
 pub async fn refresh(context: &Context, source: &Source, feed: &RevocationFeed, max_staleness: Duration) -> Infallible {
-    let mut list = RevocationList::default();
+    let (kept, mut standby) = super::kept(context, source, max_staleness).await;
+    let (mut list, mut position) = match kept {
+        // What came since is all that has to be asked for.
+        Some(Kept { data, cursor, etag, .. }) => (data, cursor.map(|cursor| Position { cursor, etag })),
+        None => (RevocationList::default(), None),
+    };
     let mut data: Arc<RevocationData> = Arc::new(list.clone().into());
-    let mut position: Option<Position> = None;
     let mut failures = 0;
+    let mut is_confirmed = false;
     loop {
         if !list.is_complete_at(clock::now()) {
             // The clock was set back to where entries count again that were forgotten.
             position = None;
         }
         let started = Instant::now();
-        let pause = match pull(context, feed, &list, position.as_ref()).await {
+        // The first answer, and the first one after a failure, are needed at once: a feed that held them because there is no news
+        // would leave a list unconfirmed, and past its bound, that is good.
+        let wait = if is_confirmed { feed.wait } else { Duration::ZERO };
+        let pause = match standby.during(pull(context, feed, &list, position.as_ref(), wait)).await {
             Ok(news) => {
                 failures = 0;
+                is_confirmed = true;
                 let (result, pause) = match &news {
                     None if feed.wait.is_zero() => ("unchanged", (max_staleness / 4).clamp(MIN_INTERVAL, Duration::from_secs(5))),
+                    None if wait.is_zero() => ("unchanged", MIN_STEP),
                     None => ("unchanged", MIN_INTERVAL.saturating_sub(started.elapsed())),
                     Some(news) if news.full => ("ok", MIN_INTERVAL.saturating_sub(started.elapsed())),
                     Some(_) => ("ok", MIN_STEP.saturating_sub(started.elapsed())),
@@ -60,11 +71,17 @@ pub async fn refresh(context: &Context, source: &Source, feed: &RevocationFeed, 
                     (news.full, news.published)
                 });
                 let shorter = without_expired(&list).await;
-                if news.is_some() || shorter.is_some() {
+                let is_news = news.is_some() || shorter.is_some();
+                if is_news {
                     list = shorter.unwrap_or(list);
                     data = Arc::new(list.clone().into());
                 }
-                context.live.publish_revocations(source.id, Arc::clone(&data), Instant::now(), max_staleness);
+                let confirmed = Instant::now();
+                context.live.publish_revocations(source.id, Arc::clone(&data), confirmed, max_staleness);
+                if let Some(Position { cursor, etag }) = &position {
+                    let news = News { cursor: Some(cursor), etag: etag.as_deref(), confirmed, bound: max_staleness, is_news };
+                    context.warm_start.keep_revocations(source.id, &list, &news);
+                }
                 context.metrics.refreshed(&source.issuer, "revocations", result);
                 if let Some((full, published)) = news {
                     tracing::debug!(issuer = %source.issuer, entries = list.len(), "the revocation list changed");
@@ -77,6 +94,7 @@ pub async fn refresh(context: &Context, source: &Source, feed: &RevocationFeed, 
             }
             Err(failure) => {
                 failures += 1;
+                is_confirmed = false;
                 context.metrics.refreshed(&source.issuer, "revocations", failure.label);
                 tracing::warn!(issuer = %source.issuer, failures, error = %failure.message, "the revocation list could not be refreshed; the last one stays within its bound");
                 if failure.start_over {
@@ -97,7 +115,7 @@ struct Position {
 }
 
 /// What came of an answer that says something new.
-struct News {
+struct Answered {
     position: Position,
     full: bool,
     list: RevocationList,
@@ -121,8 +139,9 @@ async fn pull(
     feed: &RevocationFeed,
     list: &RevocationList,
     position: Option<&Position>,
-) -> Result<Option<News>, Failure> {
-    let url = request_url(feed, position).ok_or_else(|| invalid("the feed's cursor does not fit into a URL".into()))?;
+    wait: Duration,
+) -> Result<Option<Answered>, Failure> {
+    let url = request_url(feed, position, wait).ok_or_else(|| invalid("the feed's cursor does not fit into a URL".into()))?;
     let authorization = bearer(feed.token_file.as_deref()).await.map_err(|message| Failure {
         label: "token_file",
         message,
@@ -134,7 +153,7 @@ async fn pull(
         if_none_match: position.and_then(|position| position.etag.as_deref()),
         authorization: authorization.as_deref(),
         accept: "application/json",
-        deadline: GRACE + if position.is_some() { feed.wait } else { Duration::ZERO },
+        deadline: GRACE + if position.is_some() { wait } else { Duration::ZERO },
         max_body_bytes: MAX_BYTES,
     };
     let fetched = context.client.get(request).await.map_err(|error| Failure {
@@ -154,7 +173,7 @@ async fn pull(
 }
 
 /// What an answer makes of a list; nothing if it says nothing new.
-fn apply(bytes: &Bytes, etag: Option<String>, list: &RevocationList, position: Option<&Position>) -> Result<Option<News>, Failure> {
+fn apply(bytes: &Bytes, etag: Option<String>, list: &RevocationList, position: Option<&Position>) -> Result<Option<Answered>, Failure> {
     let Answer { cursor, full, entries: Entries { batch, published } } =
         serde_json::from_slice(bytes).map_err(|error| invalid(format!("the answer is not what the feed says: {error}")))?;
     if position.is_none() && !full {
@@ -165,7 +184,7 @@ fn apply(bytes: &Bytes, etag: Option<String>, list: &RevocationList, position: O
     }
     let now = clock::now();
     let list = if full { RevocationList::full(batch, now) } else { list.with(batch, now) };
-    Ok(Some(News { position: Position { cursor, etag }, full, list, published }))
+    Ok(Some(Answered { position: Position { cursor, etag }, full, list, published }))
 }
 
 /// The list without what no token can carry any more, if there is something to forget.
@@ -178,7 +197,7 @@ async fn without_expired(list: &RevocationList) -> Option<RevocationList> {
     spawn_blocking(move || list.without_expired(now)).await.ok()
 }
 
-fn request_url(feed: &RevocationFeed, position: Option<&Position>) -> Option<http::Uri> {
+fn request_url(feed: &RevocationFeed, position: Option<&Position>, wait: Duration) -> Option<http::Uri> {
     let Some(position) = position else { return Some(feed.url.clone()) };
     let mut text = feed.url.to_string();
     text.push(if feed.url.query().is_some() { '&' } else { '?' });
@@ -191,7 +210,7 @@ fn request_url(feed: &RevocationFeed, position: Option<&Position>) -> Option<htt
             let _ = write!(text, "%{byte:02X}");
         }
     }
-    let _ = write!(text, "&wait={}", feed.wait.as_secs());
+    let _ = write!(text, "&wait={}", wait.as_secs());
     text.parse().ok()
 }
 
@@ -211,13 +230,14 @@ mod tests {
     #[test]
     fn the_cursor_is_escaped_and_added_to_the_query() {
         let position = Position { cursor: "a b&1".into(), etag: None };
-        let url = |base: &str, position: Option<&Position>| request_url(&feed(base), position).unwrap().to_string();
+        let url =
+            |base: &str, position: Option<&Position>| request_url(&feed(base), position, Duration::from_secs(30)).unwrap().to_string();
         assert_eq!(url("http://id/v1/revocations", None), "http://id/v1/revocations");
         assert_eq!(url("http://id/v1/revocations", Some(&position)), "http://id/v1/revocations?since=a%20b%261&wait=30");
         assert_eq!(url("http://id/r?x=1", Some(&position)), "http://id/r?x=1&since=a%20b%261&wait=30");
     }
 
-    fn answered(list: &RevocationList, position: Option<&Position>, text: &str) -> Option<News> {
+    fn answered(list: &RevocationList, position: Option<&Position>, text: &str) -> Option<Answered> {
         apply(&Bytes::from(text.to_owned()), None, list, position).ok().flatten()
     }
 

@@ -22,6 +22,7 @@ use crate::config::Source;
 use crate::pdp::revocation::{Batch, RevocationData, RevocationList};
 use crate::pdp::time::UnixTime;
 use crate::pip::refresh::{Context, Failure};
+use crate::pip::warm_start::News;
 
 /// The largest file: a list of a million entries fits.
 const MAX_BYTES: u64 = 160 * 1024 * 1024;
@@ -34,16 +35,20 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub async fn refresh(context: &Context, source: &Source, path: &Path, max_staleness: Duration) -> Infallible {
     let path: Arc<Path> = path.into();
     let mut known: Option<Known> = None;
+    let (_, mut standby) = super::kept(context, source, max_staleness).await;
     let mut failures = 0;
     loop {
         let looked = Instant::now();
         let (file, before) = (Arc::clone(&path), known.clone());
         // A list of a million entries takes a second to read and sort, which is nothing for a thread that answers checks.
-        let found = spawn_blocking(move || look(&file, before)).await.unwrap_or_else(|error| Err(failure("invalid", error.to_string())));
-        let pause = match found {
+        let look = spawn_blocking(move || look(&file, before));
+        let found = async { look.await.unwrap_or_else(|error| Err(failure("invalid", error.to_string()))) };
+        let pause = match standby.during(found).await {
             Ok((found, is_new)) => {
                 failures = 0;
                 context.live.publish_revocations(source.id, Arc::clone(&found.data), looked, max_staleness);
+                let news = News { cursor: None, etag: None, confirmed: looked, bound: max_staleness, is_news: is_new };
+                context.warm_start.keep_revocations(source.id, &found.list, &news);
                 context.metrics.refreshed(&source.issuer, "revocations", if is_new { "ok" } else { "unchanged" });
                 if is_new {
                     tracing::debug!(issuer = %source.issuer, file = %path.display(), entries = found.data.len(), "the file of revocations changed");

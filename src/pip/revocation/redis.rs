@@ -19,6 +19,7 @@ use crate::clock;
 use crate::config::{RedisData, RedisSource, Source};
 use crate::pdp::revocation::{Batch, RevocationData, RevocationList};
 use crate::pip::refresh::{Context, Failure, backoff, jitter};
+use crate::pip::warm_start;
 
 mod connection;
 mod link;
@@ -46,8 +47,9 @@ const OLDEST_NEWS: Duration = Duration::from_secs(300);
 /// Keeps what a Redis says fresh.
 pub async fn refresh(context: &Context, source: &Source, redis: &RedisSource, max_staleness: Duration) -> Infallible {
     let mut follower = Follower { context, source, redis, max_staleness, failures: 0, list: RevocationList::default(), data: None };
+    let (_, mut standby) = super::kept(context, source, max_staleness).await;
     loop {
-        let Err(failure) = follower.session().await;
+        let Err(failure) = standby.during(follower.session()).await;
         follower.failures += 1;
         let failures = follower.failures;
         context.metrics.refreshed(&source.issuer, "revocations", failure.label);
@@ -156,6 +158,7 @@ impl Follower<'_> {
             News::More(batch, added) => (Some(News::More(batch, Vec::new())), added),
             all @ News::All(_) => (Some(all), Vec::new()),
         };
+        let is_news = news.is_some();
         if let Some(news) = news {
             // Sorting a million entries takes a moment, which is nothing for a thread that answers checks.
             let sort = spawn_blocking(move || match news {
@@ -168,6 +171,8 @@ impl Follower<'_> {
         }
         let data = self.data.get_or_insert_with(|| Arc::new(self.list.clone().into()));
         self.context.live.publish_revocations(self.source.id, Arc::clone(data), confirmed, self.max_staleness);
+        let news = warm_start::News { cursor: None, etag: None, confirmed, bound: self.max_staleness, is_news };
+        self.context.warm_start.keep_revocations(self.source.id, &self.list, &news);
         for millis in added {
             let after = clock::now().as_millis().saturating_sub_unsigned(millis);
             // Ids of streams are times unless somebody chooses others.

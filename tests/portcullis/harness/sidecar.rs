@@ -114,8 +114,13 @@ impl Sidecar {
     /// Starts it again after it ended, with the same configuration and socket.
     pub async fn restart(&mut self) {
         self.process.kill();
-        (self.process, self.grpc, self.admin) = Self::launch(&self.folder, &self.config).await;
+        self.start_again().await;
         self.ready().await;
+    }
+
+    /// The same after it was ended, as soon as it listens.
+    pub async fn start_again(&mut self) {
+        (self.process, self.grpc, self.admin) = Self::launch(&self.folder, &self.config).await;
     }
 
     /// Waits until it says that it is ready.

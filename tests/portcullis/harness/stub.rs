@@ -29,6 +29,7 @@ struct Shared {
     keys: watch::Sender<Value>,
     entries: watch::Sender<Vec<Value>>,
     keys_fetched: AtomicU64,
+    full_lists: AtomicU64,
     broken: AtomicBool,
     people: watch::Sender<HashMap<String, Person>>,
     people_asked: AtomicU64,
@@ -55,6 +56,7 @@ impl Stub {
             keys: watch::Sender::new(key_set(&["rsa-a"])),
             entries: watch::Sender::new(Vec::new()),
             keys_fetched: AtomicU64::new(0),
+            full_lists: AtomicU64::new(0),
             broken: AtomicBool::new(false),
             people: watch::Sender::default(),
             people_asked: AtomicU64::new(0),
@@ -79,6 +81,16 @@ impl Stub {
         self.shared.keys_fetched.load(Ordering::SeqCst)
     }
 
+    /// How many entries the revocation feed has, which is its cursor.
+    pub fn revocations(&self) -> usize {
+        self.shared.entries.borrow().len()
+    }
+
+    /// How often the revocations were given whole.
+    pub fn full_lists(&self) -> u64 {
+        self.shared.full_lists.load(Ordering::SeqCst)
+    }
+
     /// Publishes these keys and no others.
     pub fn publish_keys(&self, names: &[&str]) {
         self.shared.keys.send_replace(key_set(names));
@@ -87,6 +99,11 @@ impl Stub {
     /// Adds an entry to the revocation feed.
     pub fn revoke(&self, kind: &str, id: &str) {
         self.shared.entries.send_modify(|entries| entries.push(json!({ "type": kind, "id": id })));
+    }
+
+    /// Adds many entries at once.
+    pub fn revoke_many(&self, kind: &str, ids: impl Iterator<Item = String>) {
+        self.shared.entries.send_modify(|entries| entries.extend(ids.map(|id| json!({ "type": kind, "id": id }))));
     }
 
     /// What the directory says about somebody. It knows nobody else.
@@ -144,6 +161,9 @@ async fn revocations(State(shared): State<Arc<Shared>>, Query(query): Query<Hash
     }
     let entries = shared.entries.borrow().clone();
     let known = since.filter(|since| *since <= entries.len());
+    if known.is_none() {
+        shared.full_lists.fetch_add(1, Ordering::SeqCst);
+    }
     let new = entries.get(known.unwrap_or(0)..).unwrap_or_default();
     Json(json!({ "cursor": entries.len().to_string(), "full": known.is_none(), "entries": new })).into_response()
 }

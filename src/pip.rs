@@ -9,7 +9,7 @@ pub mod jwks;
 pub mod refresh;
 pub mod revocation;
 pub mod tenant_roles;
-mod transport;
+pub mod transport;
 pub mod warm_start;
 
 /// What a request for something that is not public carries: the token in a file, which may be replaced at any time.

@@ -78,6 +78,7 @@ fn load(path: &Path) -> Result<(Configuration, usize), Problems> {
         problems.extend(key_file_problem(source));
     }
     configuration.notices.extend(configuration.sources.iter().filter_map(|source| file_notice(source)));
+    configuration.notices.extend(configuration.sources.iter().filter_map(|source| tls_notice(source)));
     if problems.is_empty() { Ok((configuration, cases)) } else { Err(problems) }
 }
 
@@ -122,4 +123,15 @@ fn file_notice(source: &Source) -> Option<Problem> {
         Ok(_) => return None,
     };
     Some(Problem { location: None, key, message: format!("{}: {message}", path.display()) })
+}
+
+/// The same holds for files with authorities, certificates and keys. All sources of an issuer share them, and keys are always among these.
+fn tls_notice(source: &Source) -> Option<Problem> {
+    let key = match &source.feed {
+        SourceFeed::Keys(_) => format!("issuers.{}.tls", source.issuer),
+        SourceFeed::Directory(_) => "directory.tls".to_string(),
+        _ => return None,
+    };
+    let message = crate::pip::transport::check(&source.transport.tls).err()?;
+    Some(Problem { location: None, key, message })
 }

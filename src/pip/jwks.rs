@@ -51,12 +51,17 @@ struct Pause {
     firm: bool,
 }
 
-/// Fetches a source's keys, now and whenever they are due or an unknown key asks for it. One fetch is in flight at most.
-pub async fn refresh(context: &Context, source: &Source, feed: &JwksSource) -> Infallible {
+/// Fetches a source's keys, now and whenever they are due or an unknown key asks for it. One fetch is in flight at most. `replaces`
+/// says that another refresher did so until now, with other settings.
+pub async fn refresh(context: &Context, source: &Source, feed: &JwksSource, replaces: bool) -> Infallible {
     let wanted = context.live.refetch().subscribe(source.id);
+    let pulled = context.live.pulled_keys(source.id);
+    if let (true, Some(pulled)) = (replaces, &pulled) {
+        // However often settings change, fetches keep their distance.
+        sleep(feed.cooldown.saturating_sub(pulled.confirmed.elapsed())).await;
+    }
     let (kept, mut standby) = kept(context, source, feed).await.unzip();
-    let mut known =
-        kept.unwrap_or_else(|| Known { keys: context.live.pulled_keys(source.id).map(|pulled| pulled.data), ..Known::default() });
+    let mut known = kept.unwrap_or_else(|| Known { keys: pulled.map(|pulled| pulled.data), ..Known::default() });
     let standby = standby.get_or_insert_default();
     let mut failures = 0;
     loop {

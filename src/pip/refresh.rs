@@ -100,7 +100,7 @@ impl Refreshers {
                 }
             };
             let cancel = CancellationToken::new();
-            let work = run(Context { client, ..self.context.clone() }, Arc::clone(source), cancel.clone());
+            let work = run(Context { client, ..self.context.clone() }, Arc::clone(source), cancel.clone(), replaced.is_some());
             let task = tokio::spawn(async move {
                 // Two refreshers of one source would be two fetches at once.
                 if let Some(replaced) = replaced {
@@ -152,11 +152,11 @@ impl Refreshers {
     }
 }
 
-async fn run(context: Context, source: Arc<Source>, cancel: CancellationToken) {
+async fn run(context: Context, source: Arc<Source>, cancel: CancellationToken, replaces: bool) {
     log_proxy(&context.client, &source);
     let work = async {
         match &source.feed {
-            SourceFeed::Keys(feed) => jwks::refresh(&context, &source, feed).await,
+            SourceFeed::Keys(feed) => jwks::refresh(&context, &source, feed, replaces).await,
             SourceFeed::Revocations(revocations) => match &revocations.origin {
                 RevocationOrigin::Feed(feed) => revocation::feed::refresh(&context, &source, feed, revocations.max_staleness).await,
                 RevocationOrigin::File(path) => revocation::file::refresh(&context, &source, path, revocations.max_staleness).await,

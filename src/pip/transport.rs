@@ -6,18 +6,30 @@ use std::sync::Arc;
 use http::Uri;
 
 use super::http_client::{self, Environment, HttpClient, NoProxy, Proxy, ProxyAddress};
-use crate::config::{ProxyChoice, ProxyUrl, Transport};
+use crate::config::{ProxyChoice, ProxyUrl, TlsFiles, Transport};
 
 /// A client for sources that are reached this way.
 pub(super) fn client(base: &HttpClient, transport: &Transport, environment: &Arc<Environment>) -> Result<HttpClient, String> {
     let Transport { tls, proxy } = transport;
-    let tls = http_client::TlsFiles { ca: tls.ca.clone(), client: tls.client.clone() };
+    let tls = files(tls);
     let proxy = match proxy {
         ProxyChoice::Environment => Proxy::Environment(Arc::clone(environment)),
         ProxyChoice::None => Proxy::None,
         ProxyChoice::Url(url) => Proxy::Always(address(url)),
     };
     base.reaching(tls, proxy).map_err(|error| error.to_string())
+}
+
+/// Whether the files for TLS can be used.
+///
+/// # Errors
+/// They cannot, in words.
+pub fn check(tls: &TlsFiles) -> Result<(), String> {
+    files(tls).check()
+}
+
+fn files(TlsFiles { ca, client }: &TlsFiles) -> http_client::TlsFiles {
+    http_client::TlsFiles { ca: ca.clone(), client: client.clone() }
 }
 
 /// The proxies that the environment names. Upper case counts first, as everywhere but with `http_proxy`, where it is told apart to

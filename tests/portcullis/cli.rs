@@ -8,6 +8,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
+use crate::harness::authority::Authority;
 use crate::harness::process::{command, programs};
 use crate::harness::sidecar::edit;
 use crate::harness::{mesh, sidecar};
@@ -225,6 +226,25 @@ fn check_notes_a_token_file_that_cannot_be_read_here() {
     fs::write(&secret, "\n").expect("the token");
     assert!(says().contains("there is no token in it"), "{}", says());
     fs::write(&secret, "secret\n").expect("the token");
+    assert!(!says().contains("note:"), "{}", says());
+}
+
+#[test]
+fn check_notes_files_for_tls_that_cannot_be_used_here() {
+    let folder = mesh::folder();
+    let text = fs::read_to_string(good(folder.path())).expect("the configuration");
+    let (ca, path) = (folder.path().join("ca.pem"), folder.path().join("policy.yaml"));
+    let tls = format!("    typ: [at+jwt]\n    tls: {{ ca: {} }}\n", ca.display());
+    fs::write(&path, edit(&text, "    typ: [at+jwt]\n", &tls)).expect("the configuration");
+    let says = || {
+        let output = check(&path);
+        assert!(output.status.success(), "{}", err(&output));
+        out(&output)
+    };
+    assert!(says().contains("note: issuers.main.tls"), "{}", says());
+    fs::write(&ca, "-----BEGIN").expect("a file");
+    assert!(says().contains("ca.pem: there is no certificate in PEM in it"), "{}", says());
+    Authority::new().write(&ca);
     assert!(!says().contains("note:"), "{}", says());
 }
 

@@ -39,6 +39,14 @@ struct Stamp {
 pub(super) struct Stamps(Vec<Stamp>);
 
 impl TlsFiles {
+    /// Whether the files can be used now. Blocks.
+    ///
+    /// # Errors
+    /// They cannot, in words.
+    pub fn check(&self) -> Result<(), String> {
+        self.load().map(|_| ())
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.ca.is_none() && self.client.is_none()
     }

@@ -67,16 +67,6 @@ impl Sidecar {
         Self { process, config: config.into(), admin, grpc, socket: folder.join("authz.sock"), folder: folder.into() }
     }
 
-    /// Starts it with this configuration and with variables in its environment.
-    pub async fn start_in(environment: &[(&str, &str)], folder: &Path, configuration: &str) -> Self {
-        let config = folder.join("portcullis.yaml");
-        fs::write(&config, configuration).expect("the configuration");
-        let arguments = ["run", "--config", &config.display().to_string()];
-        let process = Process::start_with("sidecar", programs::portcullis(), arguments, environment, folder);
-        let (process, grpc, admin) = Self::listening(process).await;
-        Self { process, config, admin, grpc, socket: folder.join("authz.sock"), folder: folder.into() }
-    }
-
     /// Starts it with this configuration on a disk that is soon full: no file that it writes gets longer than so many blocks of 512
     /// bytes (with some shells: 1024).
     pub async fn start_on_full_disk(folder: &Path, configuration: &str, blocks: u32) -> Self {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -265,7 +265,8 @@ async fn a_server_that_asks_for_time_gets_it_whatever_tokens_come() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn settings_that_change_do_not_make_two_fetches_at_once() {
+async fn settings_that_change_make_neither_two_fetches_at_once_nor_many() {
+    let began = Instant::now();
     let (folder, papers) = (mesh::folder(), Papers::start().await);
     papers.put("/keys", Page::Slow(keys::key_set(&["rsa-a"]).expect("a key")));
     let with =
@@ -280,6 +281,8 @@ async fn settings_that_change_do_not_make_two_fetches_at_once() {
     let most = papers.shared.most_at_once.load(Ordering::SeqCst);
     // A server learns only after a while that nobody waits for it any more.
     assert!(most <= 2, "{most} fetches at once");
+    let (asked, took) = (papers.asked(), began.elapsed());
+    assert!(asked <= 2 + took.as_secs(), "{asked} fetches in {took:?}, with a cool-down of a second");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -68,22 +68,22 @@ async fn the_environments_proxy_tunnels_https_and_no_proxy_is_heeded() {
         (&[("HTTP_PROXY", &url)], &secure),
         (&[("HTTPS_PROXY", &url)], &plain),
     ] {
-        let sidecar = Sidecar::start_in(environment, folder.path(), policy).await;
+        let sidecar = Sidecar::start_with(folder.path(), policy, environment).await;
         sidecar.ready().await;
         assert!(passes(&sidecar).await, "{environment:?}");
     }
-    let mut sidecar = Sidecar::start_in(&[("HTTPS_PROXY", &url)], folder.path(), &local).await;
+    let mut sidecar = Sidecar::start_with(folder.path(), &local, &[("HTTPS_PROXY", &url)]).await;
     sidecar.process.log_line("tls failed").await;
     drop(sidecar);
     assert!(!proxy.was_asked());
 
-    let mut sidecar = Sidecar::start_in(&[("HTTPS_PROXY", &url)], folder.path(), &secure).await;
+    let mut sidecar = Sidecar::start_with(folder.path(), &secure, &[("HTTPS_PROXY", &url)]).await;
     sidecar.ready().await;
     assert!(passes(&sidecar).await);
     sidecar.process.log_line("fetched through a proxy").await;
     proxy.asked(&format!("CONNECT {HERE}:{}", front.address.port())).await;
     drop(sidecar);
-    let sidecar = Sidecar::start_in(&[("all_proxy", &url)], folder.path(), &plain).await;
+    let sidecar = Sidecar::start_with(folder.path(), &plain, &[("all_proxy", &url)]).await;
     sidecar.ready().await;
     proxy.asked(&format!("GET http://{HERE}:{}/.well-known/jwks.json", stub.address.port())).await;
 }
@@ -93,12 +93,12 @@ async fn a_proxy_of_the_environment_that_cannot_be_used_is_an_error_for_those_wh
     let (folder, stub) = (mesh::folder(), Stub::start().await);
     let environment = [("ALL_PROXY", "socks5://me:hunter2@127.0.0.1:1")];
     let plain = sidecar::policy(folder.path(), &format!("http://{HERE}:{}", stub.address.port()));
-    let mut sidecar = Sidecar::start_in(&environment, folder.path(), &plain).await;
+    let mut sidecar = Sidecar::start_with(folder.path(), &plain, &environment).await;
     sidecar.process.log_line("the environment's ALL_PROXY cannot be used: this is a SOCKS proxy").await;
     assert!(!passes(&sidecar).await);
     assert_eq!((sidecar.get("/readyz").await.status, stub.keys_fetched()), (503, 0));
     assert!(!sidecar.process.log().contains("hunter2"));
     drop(sidecar);
-    let sidecar = Sidecar::start_in(&environment, folder.path(), &with(&plain, "proxy: none")).await;
+    let sidecar = Sidecar::start_with(folder.path(), &with(&plain, "proxy: none"), &environment).await;
     sidecar.ready().await;
 }

@@ -249,6 +249,33 @@ fn check_notes_files_for_tls_that_cannot_be_used_here() {
 }
 
 #[test]
+fn check_notes_revocations_and_passwords_that_cannot_be_read_here() {
+    let folder = mesh::folder();
+    let text = fs::read_to_string(good(folder.path())).expect("the configuration");
+    let (list, password) = (folder.path().join("revoked.json"), folder.path().join("redis.password"));
+    let second = format!(
+        "issuer: http://second.test\n    revocations: [{{ file: {} }}, {{ redis: \"redis://a\", set: r, password_file: {} }}]\n",
+        list.display(),
+        password.display()
+    );
+    let path = folder.path().join("policy.yaml");
+    fs::write(&path, edit(&text, "issuer: http://second.test\n", &second)).expect("the configuration");
+    let says = || {
+        let output = check(&path);
+        assert!(output.status.success(), "{}", err(&output));
+        out(&output)
+    };
+    assert!(says().contains("note: issuers.second.revocations.file: "), "{}", says());
+    assert!(says().contains("note: issuers.second.revocations.password_file: "), "{}", says());
+    fs::write(&list, r#"{"entries":[{"type":"user","id":"a"}]}"#).expect("the list");
+    fs::write(&password, "").expect("the password");
+    assert!(says().contains("unknown type 'user'") && says().contains("there is no password in it"), "{}", says());
+    fs::write(&list, r#"{"entries":[]}"#).expect("the list");
+    fs::write(&password, "secret").expect("the password");
+    assert!(!says().contains("note:"), "{}", says());
+}
+
+#[test]
 fn a_configuration_that_fails_its_own_tests_is_neither_good_nor_started() {
     let folder = mesh::folder();
     let text = fs::read_to_string(good(folder.path())).expect("the configuration");

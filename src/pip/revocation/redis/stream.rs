@@ -18,6 +18,9 @@ const SPARE: u64 = 10_000;
 /// The id of an entry: milliseconds since the epoch, and a number.
 type Id = (u64, u64);
 
+/// An entry: its id, and its fields with their values.
+type Entry = (String, Vec<(Vec<u8>, Vec<u8>)>);
+
 /// What a stream says of itself (`XINFO STREAM`). One that is not there is an empty one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct State {
@@ -138,8 +141,7 @@ async fn read(connection: &Connection, key: &str, after: Option<Id>, last: Id) -
     let mut from = after.map_or(Some((0, 0)), following);
     while let Some((millis, number)) = from.filter(|from| *from <= last) {
         let range = [format!("{millis}-{number}"), format!("{}-{}", last.0, last.1)];
-        let page: Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)> =
-            connection.ask(cmd("XRANGE").arg(key).arg(&range).arg("COUNT").arg(PAGE)).await?;
+        let page: Vec<Entry> = connection.ask(cmd("XRANGE").arg(key).arg(&range).arg("COUNT").arg(PAGE)).await?;
         let is_last = page.len() < PAGE;
         for (id, fields) in &page {
             let entry = |message: &str| invalid(key, &format!("entry {id}: {message}"));

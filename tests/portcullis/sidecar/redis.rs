@@ -3,6 +3,7 @@
 mod failures;
 mod kinds;
 mod replica;
+mod tls;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -8,12 +8,14 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, cmd};
 use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::link::{Budget, Link};
 use super::{failure, replication};
-use crate::config::{RedisAddress, RedisData, RedisSource};
+use crate::config::{RedisAddress, RedisData, RedisSource, TlsFiles};
+use crate::pip::http_client;
 use crate::pip::refresh::Failure;
 
 /// How long a connection may take to be there, signing in included.
@@ -41,8 +43,8 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Connects and signs in.
-    pub(super) async fn open(settings: &RedisSource) -> Result<Self, Failure> {
-        let opened = timeout(CONNECT, Self::sign_in(settings)).await;
+    pub(super) async fn open(settings: &RedisSource, tls: &TlsFiles) -> Result<Self, Failure> {
+        let opened = timeout(CONNECT, Self::sign_in(settings, tls)).await;
         let mut connection = opened.map_err(|_| failure("timeout", "the connection took too long".into()))??;
         match connection.ask::<()>(cmd("CLIENT").arg("TRACKING").arg("ON")).await {
             Ok(()) => connection.tracks = true,
@@ -55,10 +57,10 @@ impl Connection {
         Ok(connection)
     }
 
-    async fn sign_in(settings: &RedisSource) -> Result<Self, Failure> {
+    async fn sign_in(settings: &RedisSource, tls: &TlsFiles) -> Result<Self, Failure> {
         let who = identity(settings).await?;
         let tls = match settings.address {
-            RedisAddress::Tcp { tls: true, .. } => Some(public_tls()?),
+            RedisAddress::Tcp { tls: true, .. } => Some(configuration(tls).await?),
             RedisAddress::Tcp { tls: false, .. } | RedisAddress::Unix(_) => None,
         };
         let link = Link::open(&settings.address, tls).await?;
@@ -129,6 +131,13 @@ async fn identity(settings: &RedisSource) -> Result<RedisConnectionInfo, Failure
     })
 }
 
+/// Whom to trust and who we are, as the files say at this moment.
+async fn configuration(tls: &TlsFiles) -> Result<rustls::ClientConfig, Failure> {
+    let files = http_client::TlsFiles { ca: tls.ca.clone(), client: tls.client.clone() };
+    let loaded = spawn_blocking(move || files.load()).await.unwrap_or_else(|error| Err(error.to_string()));
+    loaded.map_err(|message| failure("tls_files", message))
+}
+
 /// An error in our words.
 fn described(error: &RedisError) -> Failure {
     let (label, message) = match (error.code(), error.kind()) {
@@ -149,12 +158,4 @@ fn described(error: &RedisError) -> Failure {
         _ => ("server", error.to_string()),
     };
     failure(label, message)
-}
-
-fn public_tls() -> Result<rustls::ClientConfig, Failure> {
-    use hyper_rustls::ConfigBuilderExt;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| failure("connect", error.to_string()))?;
-    Ok(builder.with_webpki_roots().with_no_client_auth())
 }

@@ -10,12 +10,13 @@ use tokio::task::spawn_blocking;
 
 use crate::clock;
 use crate::config::{Source, StatusListFeed};
+use crate::pdp::decision::Reason;
 use crate::pdp::revocation::RevocationData;
 use crate::pdp::revocation::status_list::StatusList;
 use crate::pdp::revocation::status_list::verify::ListRefused;
 use crate::pdp::time::UnixTime;
 use crate::pdp::token::key::KeySet;
-use crate::pip::http_client::{Fetched, GetRequest};
+use crate::pip::http_client::{FetchError, Fetched, GetRequest};
 use crate::pip::refresh::{Context, Failure, backoff, jitter};
 
 /// The longest token. An array of the greatest length that does not get any shorter fits: it is encoded twice, 4 bytes for 3.
@@ -57,9 +58,13 @@ pub async fn refresh(context: &Context, source: &Source, feed: &StatusListFeed) 
     let mut failures = 0;
     loop {
         published.borrow_and_update();
-        let keys = context.live.pulled_keys(feed.keys).map(|pulled| pulled.data);
-        withdraw_if_distrusted(context, source, &mut held, keys.as_deref());
-        let (pause, wants_keys) = match pull(context, feed, held.as_ref(), keys.clone()).await {
+        let Some(keys) = context.live.pulled_keys(feed.keys).map(|pulled| pulled.data) else {
+            // Without them there is nothing to believe a list by, and no token that it could be about.
+            wait_for_keys(&mut published).await;
+            continue;
+        };
+        withdraw_if_distrusted(context, source, &mut held, &keys);
+        let (pause, wants_keys) = match pull(context, feed, held.as_ref(), Arc::clone(&keys)).await {
             Ok((next, good_for, result)) => {
                 failures = 0;
                 context.live.publish_revocations(source.id, Arc::clone(&next.data), Instant::now(), good_for);
@@ -90,7 +95,7 @@ pub async fn refresh(context: &Context, source: &Source, feed: &StatusListFeed) 
                 (backoff(failures, FIRST_RETRY, LAST_RETRY.min(feed.source.max_staleness / 4), retry_after), problem.is_about_keys())
             }
         };
-        let news = other_keys(context, feed, &mut published, keys, |keys| {
+        let news = other_keys(context, feed, &mut published, &keys, |keys| {
             wants_keys || held.as_ref().is_some_and(|held| !held.is_signed_by_one_of(keys))
         });
         tokio::select! {
@@ -100,28 +105,34 @@ pub async fn refresh(context: &Context, source: &Source, feed: &StatusListFeed) 
     }
 }
 
+/// Waits until keys, of whichever issuer, are published.
+async fn wait_for_keys(published: &mut watch::Receiver<()>) {
+    if published.changed().await.is_err() {
+        // They never will be: the state is gone, and the process soon.
+        std::future::pending().await
+    }
+}
+
 /// Waits until there are other keys than these that somebody is interested in.
 async fn other_keys(
     context: &Context,
     feed: &StatusListFeed,
     published: &mut watch::Receiver<()>,
-    known: Option<Arc<KeySet>>,
+    known: &Arc<KeySet>,
     interesting: impl Fn(&KeySet) -> bool,
 ) {
     loop {
-        if published.changed().await.is_err() {
-            return std::future::pending().await;
-        }
+        wait_for_keys(published).await;
         let Some(pulled) = context.live.pulled_keys(feed.keys) else { continue };
-        if !known.as_ref().is_some_and(|known| Arc::ptr_eq(known, &pulled.data)) && interesting(&pulled.data) {
+        if !Arc::ptr_eq(known, &pulled.data) && interesting(&pulled.data) {
             return;
         }
     }
 }
 
 /// A list by a key that left was perhaps not written by its issuer. Checks see that by themselves, and readiness has to as well.
-fn withdraw_if_distrusted(context: &Context, source: &Source, held: &mut Option<Held>, keys: Option<&KeySet>) {
-    let (Some(held), Some(keys)) = (held, keys) else { return };
+fn withdraw_if_distrusted(context: &Context, source: &Source, held: &mut Option<Held>, keys: &KeySet) {
+    let Some(held) = held else { return };
     if !held.is_signed_by_one_of(keys) {
         held.etag = None;
         if context.live.pulled_revocations(source.id).is_some() {
@@ -142,11 +153,9 @@ fn interval(feed: &StatusListFeed, ttl: Option<Duration>, good_for: Duration) ->
 #[derive(Debug, PartialEq, Eq)]
 enum Problem {
     /// Nothing came that could be looked at.
-    Fetch(crate::pip::http_client::FetchError),
+    Fetch(FetchError),
     /// What came is not believed.
     Refused(ListRefused),
-    /// There are no keys to believe it by.
-    NoKeys,
     /// The thread that looked at it is gone.
     Internal,
 }
@@ -157,14 +166,13 @@ impl Problem {
         match self {
             Self::Fetch(error) => Failure { label: error.label(), message: error.to_string(), retry_after: error.retry_after() },
             Self::Refused(refused) => failure(refused.label(), refused.to_string()),
-            Self::NoKeys => failure("no_keys", "there are no keys of the issuer yet, or none that are within their bound".into()),
             Self::Internal => failure("internal", "the list could not be looked at".into()),
         }
     }
 
     /// Whether other keys of the issuer would help.
     fn is_about_keys(&self) -> bool {
-        matches!(self, Self::NoKeys) || matches!(self, Self::Refused(refused) if refused.label() == "key_unknown")
+        matches!(self, Self::Refused(ListRefused::Signature(Reason::KeyUnknown)))
     }
 }
 
@@ -173,9 +181,8 @@ async fn pull(
     context: &Context,
     feed: &StatusListFeed,
     held: Option<&Held>,
-    keys: Option<Arc<KeySet>>,
+    keys: Arc<KeySet>,
 ) -> Result<(Held, Duration, &'static str), Problem> {
-    let keys = keys.ok_or(Problem::NoKeys)?;
     let request = GetRequest {
         url: &feed.source.url,
         if_none_match: held.and_then(|held| held.etag.as_deref()),

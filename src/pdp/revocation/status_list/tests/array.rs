@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::*;
@@ -138,4 +139,26 @@ fn a_bomb_is_left_at_the_cap() {
     let bomb = encoder.finish().unwrap();
     assert!(bomb.len() < MAX_BYTES / 2);
     assert_eq!(decode(1, &URL_SAFE_NO_PAD.encode(bomb)), Err(EncodingError::TooLarge));
+}
+
+proptest! {
+    #[test]
+    fn any_array_comes_back_as_it_was(bytes in prop::collection::vec(any::<u8>(), 0..200), width in 0..4_u32) {
+        let bits = 1 << width;
+        let list = decode(bits, &lst(&bytes)).unwrap();
+        let mask = u8::try_from((1_u16 << bits) - 1).unwrap();
+        // Place by place, as section 4.1 draws it.
+        let drawn: Vec<u8> = bytes.iter().flat_map(|byte| (0..8 / bits).map(move |place| (byte >> (place * bits)) & mask)).collect();
+        prop_assert_eq!(list.revoked(), drawn.iter().filter(|status| **status != 0).count());
+        let read: Vec<u8> = (0..list.len() as u64).map(|index| list.get(index).unwrap()).collect();
+        prop_assert_eq!(read, drawn);
+    }
+
+    #[test]
+    fn any_bytes_are_answered_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), text in ".{0,80}") {
+        let _ = decode(1, &URL_SAFE_NO_PAD.encode(&bytes));
+        let _ = decode(1, &text);
+        // As what stands between the ends of a stream, too.
+        let _ = decode(8, &URL_SAFE_NO_PAD.encode([&[0x78, 0xda], &bytes[..]].concat()));
+    }
 }

@@ -260,3 +260,22 @@ async fn a_list_ends_with_its_key_and_finds_a_new_one_by_itself() {
     let elsewhere = bearer(&other, "1", GOOD);
     until_it_says(&lab, &Ask::get(POST).header("authorization", &elsewhere), "allowed").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_list_is_not_believed_after_the_settings_changed_either() {
+    let server = StatusListServer::start().await;
+    let issued = token::now() - 60;
+    server.publish("1", server.list("1", &[(BAD, 1)]).with("iat", json!(issued)).sign());
+    let lab = lab(&server, &["1"], "refresh: 1h, max_staleness: 2h").await;
+    let bad = bearer(&server, "1", BAD);
+    let bad = Ask::get(POST).header("authorization", &bad);
+    assert_eq!(lab.sidecar.ask(&bad).await.reason, "token_revoked");
+
+    server.publish("1", server.list("1", &[]).with("iat", json!(issued - 1)).sign());
+    lab.sidecar.replace_config(&with_lists(&lab.policy(), &server, &["1"], "refresh: 1s, max_staleness: 2h"));
+    wait::until_true("the old list", PATIENCE, async || fetches(&lab.sidecar.metrics().await, "rolled_back") > 0.0).await;
+    assert_eq!(lab.sidecar.ask(&bad).await.reason, "token_revoked");
+    // One of the same second is as new as can be told.
+    server.publish("1", server.list("1", &[]).with("iat", json!(issued)).sign());
+    until_it_says(&lab, &bad, "allowed").await;
+}

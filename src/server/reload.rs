@@ -84,11 +84,12 @@ pub(super) async fn follow(
                 Err(one("", error.to_string()))
             }
         };
-        metrics.configuration_loaded(loaded.is_ok());
+        let successful = loaded.is_ok();
         match loaded {
             Ok(max_stale) => live.loads().succeeded(clock::now(), max_stale),
             Err(problems) => live.loads().failed(clock::now(), problems.iter().map(ToString::to_string)),
         }
+        metrics.configuration_loaded(successful);
     }
 }
 

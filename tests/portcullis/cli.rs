@@ -154,6 +154,16 @@ fn what_is_not_there_or_cannot_be_read_is_named() {
             assert!(err(&output).contains(said) && err(&output).contains(&path.display().to_string()), "{}", err(&output));
         }
     }
+    // There, and not all of it.
+    let whole = fs::read_to_string(good(folder.path())).expect("the configuration");
+    let path = folder.path().join("part.yaml");
+    for (text, said) in [("", "there are no routes"), ("# soon\n", "there are no routes"), (&whole[..whole.len() - 10], "part.yaml:")] {
+        fs::write(&path, text).expect("a part");
+        for output in [check(&path), portcullis([Path::new("run"), Path::new("--config"), &path])] {
+            assert_eq!(output.status.code(), Some(1), "{text:?}");
+            assert!(err(&output).contains(said), "{}", err(&output));
+        }
+    }
 }
 
 #[test]

@@ -123,6 +123,8 @@ async fn a_bad_or_missing_file_leaves_the_last_good_policy_in_force_and_says_so(
             None => fs::remove_file(&lab.sidecar.config).expect("the file removed"),
         }
         lab.sidecar.last_load(false).await;
+        let last = lab.sidecar.dump().await["last_load"].clone();
+        assert!(last["ok"] == false && last["problems"][0].as_str().is_some_and(|problem| !problem.is_empty()), "{name}: {last}");
         lab.sidecar.process.log_line_after(logged, "the last good policy stays in force").await;
         lab.sidecar.process.log_line_after(logged, &said).await;
         assert_eq!(lab.sidecar.generation().await, 2, "{name}");

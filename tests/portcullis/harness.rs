@@ -20,6 +20,7 @@ pub mod process;
 pub mod redis;
 pub mod sidecar;
 pub mod status_list;
+pub mod slow_disk;
 pub mod stub;
 pub mod tinyproxy;
 pub mod tls_front;

@@ -1,6 +1,7 @@
 //! Who takes part, and what is asked.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use crate::harness::identity::Identity;
 use crate::harness::oracle::{Load, Oracle, Probe, Says};
 use crate::harness::process::{Process, programs};
 use crate::harness::sidecar::{self, Sidecar, edit};
+use crate::harness::wait::{self, PATIENCE};
 use crate::harness::{mesh, token};
 use crate::line::Line;
 
@@ -77,17 +79,22 @@ impl Scene {
     pub async fn take_over(&mut self, number: u64) -> u32 {
         let config = self.sidecar.config.display().to_string();
         let name = format!("sidecar-{number}");
-        let mut new = Process::start(&name, programs::portcullis(), ["run", "--config", &config, "--takeover"], self.folder.path());
+        let before = inode(&self.sidecar.socket);
+        let mut new = Process::start(&name, programs::portcullis(), ["run", "--takeover", "--config", &config], self.folder.path());
         let admin = new.log_line("the admin listener is up").await;
-        new.log_line("answering checks address=unix:").await;
+        wait::until_true("another sidecar behind the socket", PATIENCE, async || inode(&self.sidecar.socket) != before).await;
         let mut old = std::mem::replace(&mut self.sidecar.process, new);
         self.sidecar.admin = admin.rsplit("address=").next().and_then(|text| text.trim().parse().ok()).expect("an address");
         self.sidecar.ready().await;
         old.signal("TERM");
-        let status = old.ended(crate::harness::wait::PATIENCE).await;
+        let status = old.ended(PATIENCE).await;
         assert!(status.success(), "the sidecar that was taken over from: {status}");
         self.sidecar.process.id()
     }
+}
+
+fn inode(path: &Path) -> u64 {
+    fs::metadata(path).expect("the socket").ino()
 }
 
 async fn revision(sidecar: &Sidecar) -> String {

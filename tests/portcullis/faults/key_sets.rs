@@ -1,10 +1,14 @@
 //! Sources of keys that fail.
 
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use super::ward::{self, FAULTS, Patient, TROUBLES, Ward, ask, megabytes};
+use crate::harness::authority::Authority;
 use crate::harness::hostile::{Behaviour, Document, Hostile};
+use crate::harness::mesh;
 use crate::harness::oracle::Says;
+use crate::harness::tls_front::TlsFront;
 
 const UNAVAILABLE: Says = Says::Refuses(503, "keys_unavailable");
 const MAX_STALE: Duration = Duration::from_secs(8);
@@ -35,6 +39,14 @@ async fn a_source_that_fails_in_any_way_harms_no_decision_within_its_bound_close
         .map(|name| Patient::with_keys(name, &jwks(&hostile.serve(&path(name), Document::keys(&["rsa-a"])))))
         .collect();
     patients.push(Patient::with_keys("dead", &jwks(&dying.serve("/dead", Document::keys(&["rsa-a"])))));
+    // One whose certificate suddenly is of an authority that nobody knows.
+    let (authority, stranger, folder) = (Authority::new(), Authority::new(), mesh::folder());
+    authority.write(&folder.path().join("ca.pem"));
+    let front = TlsFront::start(hostile.address, &authority.for_host("localhost"), None).await;
+    hostile.serve("/distrusted", Document::keys(&["rsa-a"]));
+    let mut distrusted = Patient::with_keys("distrusted", &jwks(&(front.url("localhost") + "/distrusted")));
+    write!(distrusted.sources, ", tls: {{ ca: {}/ca.pem }}", folder.path().display()).unwrap();
+    patients.push(distrusted);
     let probes: Vec<_> = patients.iter().map(|patient| ask(&*patient.name, &patient.name, "usual", Says::Passes)).collect();
     let ward = Ward::open(&patients, probes).await;
     let (oracle, before) = (&ward.oracle, ward.sidecar.process.resident_bytes());
@@ -44,16 +56,17 @@ async fn a_source_that_fails_in_any_way_harms_no_decision_within_its_bound_close
         hostile.behave(&path(name), *behaviour);
     }
     dying.refuse();
+    front.show(&stranger.for_host("localhost"), None);
     let wanted: Vec<(String, u64)> = FAULTS.iter().map(|(name, _, again)| (path(name), if *again { 2 } else { 1 })).collect();
     let mut memory = ward.asked(&hostile, &wanted).await;
     oracle.rounds(2).await;
     oracle.report().assert_none_wrong();
-    for name in faults.clone().filter(|name| !["hung", "trickling"].contains(name)).chain(["dead"]) {
+    for name in faults.clone().filter(|name| !["hung", "trickling"].contains(name)).chain(["dead", "distrusted"]) {
         assert!(ward.failures(name, "keys").await >= 1.0, "nobody was told that {name} fails");
     }
 
     // After it the issuer is closed, and only that.
-    let broken: Vec<&str> = faults.clone().chain(["dead"]).collect();
+    let broken: Vec<&str> = faults.clone().chain(["dead", "distrusted"]).collect();
     oracle.change_all(&broken, &UNAVAILABLE, MAX_STALE + SLACK);
     let (_, most) = ward.changed(&broken).await;
     memory = memory.max(most);
@@ -62,7 +75,11 @@ async fn a_source_that_fails_in_any_way_harms_no_decision_within_its_bound_close
     // And open again as soon as it is back.
     oracle.change_all(&broken, &Says::Passes, DEADLINE + NOTICED);
     for name in &broken {
-        if *name == "dead" { dying.listen().await } else { hostile.behave(&path(name), Behaviour::Good) }
+        match *name {
+            "dead" => dying.listen().await,
+            "distrusted" => front.show(&authority.for_host("localhost"), None),
+            name => hostile.behave(&path(name), Behaviour::Good),
+        }
     }
     let (returned, most) = ward.changed(&broken).await;
     memory = memory.max(most);

@@ -299,6 +299,8 @@ async fn what_cannot_be_recorded_is_refused_other_routes_are_unaffected_and_the_
 async fn with_continue_requests_pass_unrecorded_and_are_counted() {
     let lab = Lab::start(", when_unwritable: continue").await;
     lab.ask("GET", POST, json!({})).await;
+    // Nobody waits for a record here but we.
+    wait::until_true("the first record", PATIENCE, async || lab.records().len() == 2).await;
     replace_with_pipe(&lab);
     for _ in 0..3 {
         assert!(lab.ask("GET", POST, json!({})).await.passes);

@@ -120,7 +120,7 @@ impl AuthorizationServer {
                 Err(check_request::Malformed) => Decision::bare(Reason::RequestMalformed),
             };
             if let (Asking::Possible, Some(wanted)) = (asking, decision.wanted.take()) {
-                return Err((decision, wanted));
+                return Err(Box::new((decision, wanted)));
             }
             let request = request.as_ref().ok();
             let signed = self.signed(&id, &mut decision, request, &version.snapshot, now);
@@ -142,7 +142,10 @@ impl AuthorizationServer {
         let unanswered = |id, decision, response| Box::new(Unanswered { id, decision, response, version: Arc::clone(&version), started });
         let (decision, response, receipt) = match outcome {
             Ok(decided) => decided,
-            Err((decision, wanted)) => return Err(Waiting::ForTarget(unanswered(id, decision, None), wanted)),
+            Err(undecided) => {
+                let (decision, wanted) = *undecided;
+                return Err(Waiting::ForTarget(unanswered(id, decision, None), wanted));
+            }
         };
         #[cfg(test)]
         tests::stumble("answer", message);

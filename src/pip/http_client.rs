@@ -137,13 +137,16 @@ pub struct HttpClient {
 
 type Pool = Client<HttpsConnector<Connector>, Empty<Bytes>>;
 
+/// Idle connections, and what the files were like that new ones are made with.
+type MadeOf = (Stamps, Pool);
+
 /// Idle connections, and how new ones are made.
 #[derive(Clone)]
 enum Connections {
     /// As was said when the client was made.
-    Fixed(Pool),
+    Fixed(Box<Pool>),
     /// With files that are looked at before each exchange.
-    Files(Arc<(TlsFiles, Mutex<Option<(Stamps, Pool)>>)>),
+    Files(Arc<(TlsFiles, Mutex<Option<MadeOf>>)>),
 }
 
 impl HttpClient {
@@ -163,7 +166,7 @@ impl HttpClient {
     }
 
     fn with_tls(limits: Limits, tls: ClientConfig, pings: Pings) -> Self {
-        let connections = Connections::Fixed(pool(&limits, tls, pings, Proxy::None));
+        let connections = Connections::Fixed(Box::new(pool(&limits, tls, pings, Proxy::None)));
         Self { connections, limits, proxy: Proxy::None }
     }
 
@@ -175,7 +178,7 @@ impl HttpClient {
         let limits = self.limits.clone();
         let connections = if tls.is_empty() {
             let tls = tls_builder()?.with_webpki_roots().with_no_client_auth();
-            Connections::Fixed(pool(&limits, tls, PINGS, proxy.clone()))
+            Connections::Fixed(Box::new(pool(&limits, tls, PINGS, proxy.clone())))
         } else {
             Connections::Files(Arc::new((tls, Mutex::new(None))))
         };
@@ -186,7 +189,7 @@ impl HttpClient {
     /// gone are used no more.
     async fn pool(&self) -> Result<Pool, FetchError> {
         let files = match &self.connections {
-            Connections::Fixed(pool) => return Ok(pool.clone()),
+            Connections::Fixed(pool) => return Ok((**pool).clone()),
             Connections::Files(files) => Arc::clone(files),
         };
         let mut known = files.1.lock().await;

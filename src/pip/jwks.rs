@@ -40,7 +40,7 @@ struct Known {
 
 /// What a fetch gave.
 enum Outcome {
-    Keys { keys: KeySet, document: Bytes, etag: Option<(Uri, String)>, max_age: Option<Duration> },
+    Keys { keys: Arc<KeySet>, document: Bytes, etag: Option<(Uri, String)>, max_age: Option<Duration> },
     Unchanged { max_age: Option<Duration> },
 }
 
@@ -108,7 +108,7 @@ fn accept(context: &Context, source: &Source, feed: &JwksSource, known: &mut Kno
     let max_age = match outcome {
         Outcome::Keys { keys, document, etag, max_age } => {
             report_keys(context, source, &keys, known.keys.as_deref());
-            (known.keys, known.document, known.etag) = (Some(Arc::new(keys)), document, etag);
+            (known.keys, known.document, known.etag) = (Some(keys), document, etag);
             max_age
         }
         Outcome::Unchanged { max_age } => {
@@ -181,7 +181,7 @@ async fn fetch(context: &Context, source: &Source, feed: &JwksSource, known: &mu
     }
 }
 
-async fn keys_in(path: &Path, feed: &JwksSource) -> Result<(KeySet, Bytes), Failure> {
+async fn keys_in(path: &Path, feed: &JwksSource) -> Result<(Arc<KeySet>, Bytes), Failure> {
     let failed = |message| Failure { label: "file", message: format!("{}: {message}", path.display()), retry_after: None };
     let mut document = Vec::new();
     let file = tokio::fs::File::open(path).await.map_err(|error| failed(error.to_string()))?;
@@ -193,9 +193,9 @@ async fn keys_in(path: &Path, feed: &JwksSource) -> Result<(KeySet, Bytes), Fail
     Ok((parse(&document, feed)?, document.into()))
 }
 
-fn parse(document: &[u8], feed: &JwksSource) -> Result<KeySet, Failure> {
+fn parse(document: &[u8], feed: &JwksSource) -> Result<Arc<KeySet>, Failure> {
     let wrong = |message| Failure { label: "not_a_key_set", message, retry_after: None };
-    KeySet::parse(document, &feed.algorithms).map_err(|error| wrong(error.to_string()))
+    KeySet::parse(document, &feed.algorithms).map(Arc::new).map_err(|error| wrong(error.to_string()))
 }
 
 fn report_keys(context: &Context, source: &Source, keys: &KeySet, before: Option<&KeySet>) {

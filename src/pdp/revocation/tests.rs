@@ -45,7 +45,7 @@ fn two_entries_for_one_id_add_up() {
     for as_two_steps in [false, true] {
         let check = |first: Revocation<'_>, second: Revocation<'_>, issued_at: Option<i64>, revoked: bool| {
             let both = if as_two_steps {
-                list(&[first.clone()], 0).with([second.clone()].into_iter().collect(), at(0))
+                list(std::slice::from_ref(&first), 0).with([second.clone()].into_iter().collect(), at(0))
             } else {
                 list(&[first.clone(), second.clone()], 0)
             };

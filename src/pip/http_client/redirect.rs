@@ -40,7 +40,7 @@ fn port(url: &Uri) -> Option<u16> {
     // A port that is written and cannot be read is not the default.
     match (url.port_u16(), url.scheme_str()?) {
         (Some(port), _) => Some(port),
-        (None, _) if url.authority()?.as_str().ends_with(|last: char| last == ':') => None,
+        (None, _) if url.authority()?.as_str().ends_with(':') => None,
         (None, "https") => Some(443),
         (None, "http") => Some(80),
         (None, _) => None,

@@ -19,7 +19,7 @@ const NOTICED: Duration = Duration::from_secs(5);
 const DEADLINE: Duration = Duration::from_secs(11);
 /// How much the memory of the sidecar may grow with all faults at once. One of the bodies is 50 MB of nothing, which is less than a
 /// list may have (160 MiB), and is read; while a buffer grows there are two of it.
-const GROWTH: u64 = 2 * 160 << 20;
+const GROWTH: u64 = (2 * 160) << 20;
 
 fn revocations(url: &str) -> String {
     format!("{{ url: \"{url}\", wait: 1s, max_staleness: {}s, when_stale: deny }}", MAX_STALENESS.as_secs())

@@ -61,8 +61,7 @@ impl Document {
                 () = tokio::time::sleep(wait) => {}
             }
         }
-        let now = *told.borrow_and_update();
-        now
+        *told.borrow_and_update()
     }
 
     /// The body that is right for this request, and its tag; none if the client has it.

@@ -17,6 +17,7 @@ mod source;
 mod tests;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -52,7 +53,8 @@ pub enum ConfigEvent {
 pub struct Nudge(Arc<Notify>);
 
 impl Nudge {
-    /// Asks for a reading. What it finds is reported under the same rules as always: only when it is news.
+    /// Asks for a reading. What it finds is reported under the same rules as always, only when it is news; or if the consumer could
+    /// not use what was reported last ([`ConfigWatcher::refused`]).
     pub fn nudge(&self) {
         self.0.notify_one();
     }
@@ -63,6 +65,7 @@ impl Nudge {
 pub struct ConfigWatcher {
     events: watch::Receiver<Option<ConfigEvent>>,
     nudge: Nudge,
+    refused: Arc<AtomicBool>,
     task: AbortHandle,
 }
 
@@ -84,17 +87,19 @@ impl ConfigWatcher {
 
     fn spawn_with(probe: Probe, notified: Arc<Notify>, running: Option<ContentHash>, debounce: Duration, poll_interval: Duration) -> Self {
         let nudged = Arc::new(Notify::new());
+        let refused = Arc::new(AtomicBool::new(false));
         let (news, events) = watch::channel(None);
         let watch = Watch {
             probe: Arc::new(Mutex::new(probe)),
             notified,
             nudged: Arc::clone(&nudged),
+            refused: Arc::clone(&refused),
             reported: running.map(Reported::Content),
             debounce,
             news,
         };
         let task = tokio::spawn(watch.run(poll_interval)).abort_handle();
-        Self { events, nudge: Nudge(nudged), task }
+        Self { events, nudge: Nudge(nudged), refused, task }
     }
 
     /// Waits for news. When several came since the last call, only the latest is returned. `None` means that the watch
@@ -102,6 +107,12 @@ impl ConfigWatcher {
     pub async fn changed(&mut self) -> Option<ConfigEvent> {
         self.events.changed().await.ok()?;
         self.events.borrow_and_update().clone()
+    }
+
+    /// Says whether what was reported last could not be used. If so, it is reported once more when somebody asks for a reading: what
+    /// kept it out may have been the moment.
+    pub fn refused(&self, refused: bool) {
+        self.refused.store(refused, Ordering::Relaxed);
     }
 
     /// A handle that asks for a reading, for SIGHUP.
@@ -170,6 +181,7 @@ struct Watch {
     probe: Arc<Mutex<Probe>>,
     notified: Arc<Notify>,
     nudged: Arc<Notify>,
+    refused: Arc<AtomicBool>,
     reported: Option<Reported>,
     debounce: Duration,
     news: watch::Sender<Option<ConfigEvent>>,
@@ -193,6 +205,10 @@ impl Watch {
             let news = settle(self.reported.as_ref(), self.debounce, || self.reading()).await;
             match news {
                 Some(reading) => self.report(reading),
+                None if asked && self.refused.load(Ordering::Relaxed) => {
+                    tracing::info!("the configuration is as it was when it was refused; it is tried once more");
+                    self.news.send_modify(|_| ());
+                }
                 None if asked => tracing::info!("the configuration is as last reported"),
                 None => {}
             }

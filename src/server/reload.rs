@@ -89,6 +89,7 @@ pub(super) async fn follow(
             Ok(max_stale) => live.loads().succeeded(clock::now(), max_stale),
             Err(problems) => live.loads().failed(clock::now(), problems.iter().map(ToString::to_string)),
         }
+        watcher.refused(!successful);
         metrics.configuration_loaded(successful);
     }
 }

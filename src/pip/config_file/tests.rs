@@ -494,3 +494,18 @@ async fn a_config_map_with_its_tests_is_swapped_as_a_whole() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_was_refused_is_reported_once_more_when_somebody_asks() {
+    let (_directory, path) = one_file();
+    let mut watcher = By::NudgeOnly.watch_running(&path).await;
+    watcher.refused(true);
+    for _ in 0..2 {
+        watcher.nudge().nudge();
+        assert_eq!(texts(&*changed(&mut watcher).await), ["one"]);
+    }
+    watcher.refused(false);
+    watcher.nudge().nudge();
+    let nothing = timeout(DEBOUNCE * 10, watcher.changed()).await;
+    assert!(nothing.is_err(), "{nothing:?}");
+}

@@ -86,6 +86,13 @@ async fn a_configuration_that_fails_its_tests_never_comes_into_force() {
     let metrics = lab.sidecar.metrics().await;
     assert!(metrics.get("portcullis_configuration_failing_seconds") > 0.0);
 
+    // What kept it out may have been the moment: a signal has it tried again as it is.
+    let refusals = "portcullis_configuration_loads_total{result=\"refused\"}";
+    let before = lab.sidecar.metrics().await.get(refusals);
+    lab.sidecar.process.signal("HUP");
+    wait::until_true("another attempt", PATIENCE, async || lab.sidecar.metrics().await.get(refusals) > before).await;
+    assert_eq!(lab.sidecar.generation().await, 1);
+
     // A change of the tests alone is enough to have it tried again.
     fs::write(&path, tests(WRITING)).expect("tests");
     lab.sidecar.generation_is(2).await;

@@ -58,7 +58,10 @@ impl TlsFiles {
     }
 
     /// Reads the files. Blocks. One that is not good fails all of them: half of the authorities would be a guess.
-    pub(in crate::pip) fn load(&self) -> Result<ClientConfig, String> {
+    ///
+    /// # Errors
+    /// Which file cannot be used, and why.
+    pub fn load(&self) -> Result<ClientConfig, String> {
         let builder = super::tls_builder().map_err(|error| error.to_string())?;
         let builder = match &self.ca {
             None => builder.with_webpki_roots(),

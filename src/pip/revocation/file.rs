@@ -141,9 +141,11 @@ fn look(path: &Path, known: Option<Known>) -> Result<(Known, bool), Failure> {
         return Ok((known.clone().without_expired(now), false));
     }
     let mut bytes = Vec::new();
-    // One byte more than there may be tells "too large" from "just fits".
-    (&file).take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_BYTES {
+    if stamp.length <= MAX_BYTES {
+        // It may grow meanwhile: one byte more than there may be tells "too large" from "just fits".
+        (&file).take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    }
+    if stamp.length.max(bytes.len() as u64) > MAX_BYTES {
         return Err(failure("too_large", format!("it has more than {} MiB", MAX_BYTES / (1024 * 1024))));
     }
     if Stamp::of(&file.metadata().map_err(unreadable)?) != stamp {

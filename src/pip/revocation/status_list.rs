@@ -18,6 +18,7 @@ use crate::pdp::time::UnixTime;
 use crate::pdp::token::key::KeySet;
 use crate::pip::http_client::{FetchError, Fetched, GetRequest};
 use crate::pip::refresh::{Context, Failure, backoff, jitter};
+use crate::pip::warm_start::{Kept, Kind, News, Standby};
 
 /// The longest token. An array of the greatest length that does not get any shorter fits: it is encoded twice, 4 bytes for 3.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
@@ -35,6 +36,8 @@ struct Held {
     data: Arc<RevocationData>,
     /// With which to ask whether it is still right; `None`: the whole of it is wanted.
     etag: Option<String>,
+    /// As it was signed, if there is somewhere to keep it for the next start.
+    document: Option<Bytes>,
 }
 
 impl Held {
@@ -54,7 +57,8 @@ impl Held {
 pub async fn refresh(context: &Context, source: &Source, feed: &StatusListFeed) -> Infallible {
     let mut published = context.live.keys_published();
     // What was there before the settings changed bounds how old the next list may be.
-    let mut held = context.live.pulled_revocations(source.id).map(|pulled| Held { data: pulled.data, etag: None });
+    let mut held = context.live.pulled_revocations(source.id).map(|pulled| Held { data: pulled.data, etag: None, document: None });
+    let mut standby: Option<Standby> = None;
     let mut failures = 0;
     loop {
         published.borrow_and_update();
@@ -63,11 +67,23 @@ pub async fn refresh(context: &Context, source: &Source, feed: &StatusListFeed) 
             wait_for_keys(&mut published).await;
             continue;
         };
+        if standby.is_none() {
+            let (kept, steps_in) = kept(context, source, feed, &keys).await.unzip();
+            held = held.or(kept);
+            standby = Some(steps_in.unwrap_or_default());
+        }
         withdraw_if_distrusted(context, source, &mut held, &keys);
-        let (pause, wants_keys) = match pull(context, feed, held.as_ref(), Arc::clone(&keys)).await {
+        let pulled = pull(context, feed, held.as_ref(), Arc::clone(&keys));
+        let (pause, wants_keys) = match standby.get_or_insert_default().during(pulled).await {
             Ok((next, good_for, result)) => {
                 failures = 0;
-                context.live.publish_revocations(source.id, Arc::clone(&next.data), Instant::now(), good_for);
+                let confirmed = Instant::now();
+                context.live.publish_revocations(source.id, Arc::clone(&next.data), confirmed, good_for);
+                if let Some(document) = &next.document {
+                    let bound = feed.source.max_staleness;
+                    let news = News { cursor: None, etag: next.etag.as_deref(), confirmed, bound, is_news: result == "ok" };
+                    context.warm_start.keep_document(Kind::StatusList, source.id, document, &news);
+                }
                 context.metrics.refreshed(&source.issuer, "status_list", result);
                 let ttl = next.list().and_then(|list| list.ttl);
                 if result == "ok" {
@@ -103,6 +119,26 @@ pub async fn refresh(context: &Context, source: &Source, feed: &StatusListFeed) 
             () = news => {}
         }
     }
+}
+
+/// What was kept of the list, and what steps in with it. It is verified like one that was fetched, with the keys of now.
+async fn kept(context: &Context, source: &Source, feed: &StatusListFeed, keys: &Arc<KeySet>) -> Option<(Held, Standby)> {
+    let (rules, keys, bound) = (feed.rules.clone(), Arc::clone(keys), feed.source.max_staleness);
+    let parse = move |document: &[u8]| {
+        let text = std::str::from_utf8(document).map_err(|error| error.to_string())?;
+        rules.verify(text, &keys, clock::now()).map_err(|refused| refused.to_string())
+    };
+    let kept = context.warm_start.document(Kind::StatusList, source, bound, parse).await?;
+    let (id, confirmed) = (source.id, kept.confirmed);
+    // The bound counts from when the list was confirmed, and what is left until its `exp` from now on.
+    let left = kept.data.0.good_for(clock::now(), bound).unwrap_or_default();
+    let good_for = kept.good_for(bound).min(confirmed.elapsed() + left);
+    let Kept { data: (list, document), etag, .. } = &kept;
+    let held = Held { data: Arc::new(list.clone().into()), etag: etag.clone(), document: Some(document.clone()) };
+    let data = Arc::clone(&held.data);
+    let standby =
+        kept.standby(Kind::StatusList, source, &context.live, move |live| live.publish_revocations(id, data, confirmed, good_for));
+    Some((held, standby))
 }
 
 /// Waits until keys, of whichever issuer, are published.
@@ -196,11 +232,12 @@ async fn pull(
         (Fetched::NotModified { .. }, Some(held)) => (held.clone(), "unchanged"),
         (Fetched::NotModified { .. }, None) => return Err(Problem::Internal),
         (Fetched::Body { bytes, etag, .. }, held) => {
+            let document = context.warm_start.is_open().then(|| bytes.clone());
             let list = verified(feed, bytes, keys, clock::now()).await?;
             if let Some(held) = held.and_then(Held::list) {
                 list.check_follows(held).map_err(Problem::Refused)?;
             }
-            (Held { data: Arc::new(list.into()), etag }, "ok")
+            (Held { data: Arc::new(list.into()), etag, document }, "ok")
         }
     };
     let good_for = next.list().and_then(|list| list.good_for(clock::now(), feed.source.max_staleness));

@@ -19,12 +19,14 @@ pub enum Kind {
     Keys,
     /// A revocation list.
     Revocations,
+    /// A status list, as it was signed.
+    StatusList,
     /// Roles that tenants defined.
     TenantRoles,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 3] = [Self::Keys, Self::Revocations, Self::TenantRoles];
+    pub(super) const ALL: [Self; 4] = [Self::Keys, Self::Revocations, Self::StatusList, Self::TenantRoles];
 
     /// Its name in file names, and as a metric label: that of the feed.
     #[must_use]
@@ -32,6 +34,7 @@ impl Kind {
         match self {
             Self::Keys => "keys",
             Self::Revocations => "revocations",
+            Self::StatusList => "status_list",
             Self::TenantRoles => "tenant_roles",
         }
     }

@@ -279,3 +279,31 @@ async fn an_old_list_is_not_believed_after_the_settings_changed_either() {
     server.publish("1", server.list("1", &[]).with("iat", json!(issued)).sign());
     until_it_says(&lab, &bad, "allowed").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_was_kept_steps_in_after_a_restart_and_no_older_one_takes_its_place() {
+    let server = StatusListServer::start().await;
+    server.publish("1", server.list("1", &[(BAD, 1)]).sign());
+    let kept = tempfile::tempdir().expect("a folder");
+    let directory = kept.path().join("kept");
+    let mut lab = Lab::with_policy(|text| {
+        let text = with_lists(&text, &server, &["1"], "refresh: 1s, max_staleness: 10m");
+        format!("warm_start: {{ directory: \"{}\" }}\n{text}", directory.display())
+    })
+    .await;
+    wait::until_true("the list on disk", PATIENCE, async || {
+        let names = std::fs::read_dir(&directory).into_iter().flatten().map(|entry| entry.expect("a file").file_name());
+        names.filter_map(|name| name.into_string().ok()).any(|name| name.starts_with("status_list-") && name.ends_with(".head"))
+    })
+    .await;
+    server.answer("1", 503, "text/plain", String::new());
+    lab.sidecar.restart().await;
+    let (good, bad) = (bearer(&server, "1", GOOD), bearer(&server, "1", BAD));
+    let [good, bad] = [&good, &bad].map(|token| Ask::get(POST).header("authorization", token));
+    assert!(lab.sidecar.ask(&good).await.passes);
+    assert_eq!(lab.sidecar.ask(&bad).await.reason, "token_revoked");
+
+    server.publish("1", server.list("1", &[]).with("iat", json!(token::now() - 3600)).sign());
+    wait::until_true("the old list", PATIENCE, async || fetches(&lab.sidecar.metrics().await, "rolled_back") > 0.0).await;
+    assert_eq!(lab.sidecar.ask(&bad).await.reason, "token_revoked");
+}

@@ -135,12 +135,13 @@ pub async fn run(config: PathBuf, arrival: Arrival, dropped_lines: DroppedLines)
     let health_calls = HealthCalls::new(health_reporter.clone(), limits.request_timeout, end.goodbye.clone());
     let service = grpc::Service::new(checks.clone(), health_calls, &limits, grpc::Patience::default(), end.clone());
     let gate = Gate::new("grpc", limits.connections, &metrics);
+    // What can still fail comes before the place of another sidecar is taken.
+    let admin_listener = bind::listen(admin_socket)?;
     let mut doors = open_doors(grpc, service, gate, end)?;
     let follower = tokio::spawn(health::follow(Arc::clone(&live), health_reporter.clone()));
     let _reporter = Aborted(tokio::spawn(report(checks.clone())).abort_handle());
     let _taken = Aborted(tokio::spawn(takeover::notice(Arc::clone(&doors.claims))).abort_handle());
 
-    let admin_listener = bind::listen(admin_socket)?;
     tracing::info!(address = %bind::address_of(&admin_listener), "the admin listener is up");
     let end_of_admin = CancellationToken::new();
     let admin = Admin {
@@ -223,7 +224,8 @@ fn open_doors(bound: Vec<Bound>, service: grpc::Service, gate: Gate, end: grpc::
     let service = Arc::new(service);
     let (stop, connections, mut accepting) = (CancellationToken::new(), TaskTracker::new(), JoinSet::new());
     let mut claims = Vec::new();
-    for bound in bound {
+    let (sockets, others): (Vec<Bound>, Vec<Bound>) = bound.into_iter().partition(|bound| matches!(bound, Bound::Unix(..)));
+    for bound in others.into_iter().chain(sockets) {
         let listener = bound.open()?;
         if let Listener::Unix(_, file) = &listener {
             claims.push(file.claim());

@@ -92,6 +92,8 @@ pub fn check_headers(more: &[(&str, &str)]) -> Vec<u8> {
 /// A connection.
 pub struct Peer {
     stream: TcpStream,
+    /// What came while something else was looked for.
+    kept: Vec<Frame>,
 }
 
 impl Peer {
@@ -99,7 +101,7 @@ impl Peer {
     pub async fn silent(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("a connection");
         stream.set_nodelay(true).expect("an option of the socket");
-        Self { stream }
+        Self { stream, kept: Vec::new() }
     }
 
     /// One that has begun as it should.
@@ -151,20 +153,24 @@ impl Peer {
         code
     }
 
-    /// The answer to a check on this stream.
+    /// The answer to a check on this stream. Those to others are kept until they are asked for.
     pub async fn answer(&mut self, stream: u32) -> CheckResponse {
         let mut body = Vec::new();
-        while let Some(frame) = self.next().await {
+        loop {
+            let frame = match self.kept.iter().position(|frame| frame.stream == stream) {
+                Some(at) => self.kept.remove(at),
+                None => self.next().await.unwrap_or_else(|| panic!("the connection ended before stream {stream} was answered")),
+            };
             match frame.kind {
-                DATA if frame.stream == stream => body.extend_from_slice(&frame.payload),
-                HEADERS if frame.stream == stream && frame.flags & END_STREAM != 0 => {
+                _ if frame.stream != stream => self.kept.push(frame),
+                DATA => body.extend_from_slice(&frame.payload),
+                HEADERS if frame.flags & END_STREAM != 0 => {
                     let answer = RawAnswer { status: 200, grpc_status: Some("0".into()), body: body.into() };
                     return answer.check_response();
                 }
-                RST_STREAM if frame.stream == stream => panic!("stream {stream} was reset: {frame:?}"),
+                RST_STREAM => panic!("stream {stream} was reset: {frame:?}"),
                 _ => {}
             }
         }
-        panic!("the connection ended before stream {stream} was answered");
     }
 }

@@ -108,6 +108,10 @@ class Process:
     def ask_to_end(self) -> None:
         self._signal(signal.SIGTERM)
 
+    def interrupt(self) -> None:
+        """Asks as somebody at a terminal does: without delay for whoever is still connected."""
+        self._signal(signal.SIGINT)
+
     def end(self, grace: float = 5.0) -> None:
         """Asks, waits up to `grace` seconds, then insists. Returns when nothing of the group is left."""
         if self._child is None:

@@ -156,6 +156,7 @@ class Stack:
 
     def stop_sidecar(self) -> None:
         if self.sidecar:
+            self.sidecar.interrupt()
             self.sidecar.end()
 
     def start_identity(self) -> None:

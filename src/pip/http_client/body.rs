@@ -10,8 +10,14 @@ use hyper::body::{Body, Incoming};
 use super::error::FetchError;
 use super::headers::Coding;
 
-/// The first allocation for a body.
-const MIN_GROWTH: usize = 4096;
+/// The first allocation for a body, and the longest one while more may come.
+const FIRST_PIECE: usize = 4096;
+const LONGEST_PIECE: usize = 1024 * 1024;
+
+/// Gzip that decodes to more than this many times what came is a bomb, unless it decodes to less than this. Lists of revocations, which
+/// are alike, come to about twenty times.
+const MOST_INFLATED: usize = 100;
+const NO_BOMB: usize = 1024 * 1024;
 
 /// How much is decoded between two looks at other tasks. A bomb makes a thousand times as much of it.
 const DECODED_AT_ONCE: usize = 4096;
@@ -42,17 +48,18 @@ pub(super) async fn read(mut body: Incoming, coding: Coding, limit: usize) -> Re
             Decoder::Gzip(gzip) => {
                 for piece in data.chunks(DECODED_AT_ONCE) {
                     inflate(gzip, piece, limit)?;
+                    let decoded = gzip.get_ref().length;
+                    if decoded > NO_BOMB && decoded / MOST_INFLATED > received {
+                        return Err(FetchError::Decoding(format!("it decodes to more than {MOST_INFLATED} times its length")));
+                    }
                     tokio::task::yield_now().await;
                 }
             }
         }
     }
     match decoder {
-        Decoder::Plain(whole) => Ok(Bytes::from(whole.bytes)),
-        Decoder::Gzip(gzip) => {
-            let whole = gzip.finish().map_err(|error| decoding(&error, limit))?;
-            Ok(Bytes::from(whole.bytes))
-        }
+        Decoder::Plain(whole) => Ok(whole.finish()),
+        Decoder::Gzip(gzip) => Ok(gzip.finish().map_err(|error| decoding(&error, limit))?.finish()),
     }
 }
 
@@ -82,10 +89,14 @@ fn decoding(error: &io::Error, limit: usize) -> FetchError {
     })
 }
 
-/// Bytes up to a bound. Copied into one buffer, not kept as frames: a frame of one byte would hold on to the buffer it was read into.
+/// Bytes up to a bound. Copied, not kept as frames: a frame of one byte would hold on to the buffer it was read into.
+///
+/// They are kept in pieces. One buffer that doubles would for a while take three times the bound, and that for a body which is refused
+/// in the end; these take what has come.
 #[derive(Debug)]
 struct Bounded {
-    bytes: Vec<u8>,
+    pieces: Vec<Vec<u8>>,
+    length: usize,
     limit: usize,
 }
 
@@ -103,21 +114,38 @@ impl std::error::Error for Full {}
 
 impl Bounded {
     fn new(limit: usize) -> Self {
-        Self { bytes: Vec::new(), limit }
+        Self { pieces: Vec::new(), length: 0, limit }
     }
 
-    fn push(&mut self, data: &[u8]) -> Result<(), Full> {
-        let room = self.limit.saturating_sub(self.bytes.len());
-        if data.len() > room {
+    fn push(&mut self, mut data: &[u8]) -> Result<(), Full> {
+        if data.len() > self.limit.saturating_sub(self.length) {
             return Err(Full);
         }
-        if data.len() > self.bytes.capacity() - self.bytes.len() {
-            // Doubling, but never beyond the limit.
-            let growth = data.len().max(self.bytes.len()).max(MIN_GROWTH);
-            self.bytes.reserve_exact(growth.min(room));
+        while !data.is_empty() {
+            let room = self.pieces.last().map_or(0, |piece| piece.capacity() - piece.len());
+            if room == 0 {
+                // Doubling while the body is short.
+                self.pieces.push(Vec::with_capacity(self.length.clamp(FIRST_PIECE, LONGEST_PIECE)));
+                continue;
+            }
+            let (now, later) = data.split_at(room.min(data.len()));
+            if let Some(piece) = self.pieces.last_mut() {
+                piece.extend_from_slice(now);
+                self.length += now.len();
+            }
+            data = later;
         }
-        self.bytes.extend_from_slice(data);
         Ok(())
+    }
+
+    /// All of it in one piece.
+    fn finish(self) -> Bytes {
+        let mut whole = Vec::with_capacity(self.length);
+        for piece in self.pieces {
+            // Each one is given back as soon as it is copied.
+            whole.extend_from_slice(&piece);
+        }
+        Bytes::from(whole)
     }
 }
 

@@ -10,7 +10,8 @@ use crate::harness::turn;
 use crate::harness::wait::{self, PATIENCE};
 
 const STALE: Says = Says::Refuses(503, "revocations_stale");
-const MAX_STALENESS: Duration = Duration::from_secs(8);
+/// Long enough for a busy machine to see the second failure of each before it has passed.
+const MAX_STALENESS: Duration = Duration::from_secs(12);
 /// For a busy machine.
 const SLACK: Duration = Duration::from_secs(5);
 /// How long the return of an identity service may go unnoticed.
@@ -18,8 +19,8 @@ const NOTICED: Duration = Duration::from_secs(5);
 /// When a request that gets no answer is given up: ten seconds after the feed should have answered.
 const DEADLINE: Duration = Duration::from_secs(11);
 /// How much the memory of the sidecar may grow with all faults at once. One of the bodies is 50 MB of nothing, which is less than a
-/// list may have (160 MiB), and is read; while a buffer grows there are two of it.
-const GROWTH: u64 = (2 * 160) << 20;
+/// list may have (160 MiB), and is read; for a moment it is there twice, and twice more before the allocator gives it back.
+const GROWTH: u64 = MOST as u64 * 3 / 2;
 
 fn revocations(url: &str) -> String {
     format!("{{ url: \"{url}\", wait: 1s, max_staleness: {}s, when_stale: deny }}", MAX_STALENESS.as_secs())
@@ -54,7 +55,8 @@ async fn a_feed_that_fails_in_any_way_harms_no_decision_within_its_bound_and_fai
         hostile.behave(&path(name), *behaviour);
     }
     dying.refuse();
-    let wanted: Vec<(String, u64)> = faults.iter().map(|(name, _, again)| (path(name), if *again { 2 } else { 1 })).collect();
+    let wanted: Vec<(String, u64)> =
+        faults.iter().map(|(name, _, again)| (path(name), if *again && *name != "large" { 2 } else { 1 })).collect();
     let mut memory = ward.asked(&hostile, &wanted).await;
     oracle.rounds(2).await;
     oracle.report().assert_none_wrong();
@@ -167,7 +169,7 @@ async fn an_endless_list_of_revocations_is_read_up_to_its_bound_and_refused_whol
     let taken = hostile.sent("/feed") as usize / 2;
     eprintln!("{:.1} MB before, at most {:.1} MB; {:.1} MB taken", megabytes(before), megabytes(most), megabytes(taken as u64));
     assert!(taken < MOST + (16 << 20), "{taken} bytes were taken");
-    // While the buffer grows there are two of it, and those that became too small are not all given back yet.
-    assert!(most < before + 3 * MOST as u64, "from {before} bytes to {most}");
+    // What came, and what the allocator has not given back of the attempt before.
+    assert!(most < before + GROWTH, "from {before} bytes to {most}");
     ward.oracle.stop().await.assert_none_wrong();
 }

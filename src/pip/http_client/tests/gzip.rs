@@ -56,7 +56,10 @@ async fn a_bomb_is_refused_at_the_bound() {
     let bomb = gzip(&vec![b' '; 64 * 1024 * 1024]);
     assert!(bomb.len() < 100_000);
     let limit = 1024 * 1024;
-    assert_eq!(decoded(bomb, limit).await, Err(FetchError::TooLarge { limit }));
+    assert_eq!(decoded(bomb.clone(), limit).await, Err(FetchError::TooLarge { limit }));
+    // Where much may come, it is still told by how little of it came.
+    let refused = decoded(bomb, 256 * limit).await.expect_err("a bomb");
+    assert_eq!(refused.to_string(), "the body is not the gzip that it says it is: it decodes to more than 100 times its length");
 }
 
 #[tokio::test]

@@ -241,6 +241,8 @@ impl Director {
                 self.scene.identity.kill();
                 sleep(UNNOTICED).await;
                 self.scene.identity.start().await;
+                let took = self.time_a_revocation(None).await;
+                self.after_faults.record(took).expect("a histogram that grows");
             }
             Fault::Lasting => self.outage().await,
         }

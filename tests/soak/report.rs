@@ -42,7 +42,8 @@ impl Report {
         if !self.memory.flat {
             problems.push("the memory grows".to_string());
         }
-        if at(&self.propagation, 99.0) > PROPAGATION_BOUND {
+        // Of fewer than a hundred, that would be the slowest one.
+        if self.propagation.len() >= 100 && at(&self.propagation, 99.0) > PROPAGATION_BOUND {
             problems.push("revocations take too long".to_string());
         }
         problems

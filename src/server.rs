@@ -111,15 +111,15 @@ pub async fn run(config: PathBuf, arrival: Arrival, dropped_lines: DroppedLines)
     let context = Context { live: Arc::clone(&live), client, metrics: Arc::clone(&metrics), warm_start: warm_start.clone() };
     let mut refreshers = Refreshers::new(context);
     refreshers.read_files(&sources).await;
-    refreshers.start(&sources);
-    // What waits to connect meanwhile finds a sidecar that can decide.
-    refreshers.warmed_up().await;
     let health = Health::default();
 
+    refreshers.start(&sources);
+    // Whoever waits to connect meanwhile finds a sidecar that can decide.
+    refreshers.warmed_up().await;
     let watcher = ConfigWatcher::spawn(config, policy_tests::named, Some(source.hash), DEBOUNCE, POLL);
     let nudge = watcher.nudge();
     let fixed =
-        reload::Fixed { listen, audit, limits: limits.clone(), shutdown: shutdown.clone(), warm_start: kept_in, trail: trail.clone() };
+        reload::Fixed { listen, audit, warm_start: kept_in, limits: limits.clone(), shutdown: shutdown.clone(), trail: trail.clone() };
     let mut reloads = tokio::spawn(reload::follow(watcher, Arc::clone(&live), Arc::clone(&metrics), refreshers, fixed));
     if arrival == Arrival::TakeOver {
         tokio::select! {

@@ -31,8 +31,8 @@ const FILE_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Default)]
 struct Known {
     keys: Option<Arc<KeySet>>,
-    /// The document that they were read from.
-    document: Bytes,
+    /// The document that they were read from, if that was by this task.
+    document: Option<Bytes>,
     /// The entity tag of these keys, and the URL that it belongs to.
     etag: Option<(Uri, String)>,
     discovered: Discovered,
@@ -60,9 +60,8 @@ pub async fn refresh(context: &Context, source: &Source, feed: &JwksSource, repl
         // However often settings change, fetches keep their distance.
         sleep(feed.cooldown.saturating_sub(pulled.confirmed.elapsed())).await;
     }
-    let (kept, mut standby) = kept(context, source, feed).await.unzip();
-    let mut known = kept.unwrap_or_else(|| Known { keys: pulled.map(|pulled| pulled.data), ..Known::default() });
-    let standby = standby.get_or_insert_default();
+    let mut known = Known { keys: pulled.map(|pulled| pulled.data), ..Known::default() };
+    let mut standby = begin(context, source, feed, &mut known).await;
     let mut failures = 0;
     loop {
         let started = Instant::now();
@@ -104,11 +103,12 @@ pub async fn read_file(context: &Context, source: &Source, feed: &JwksSource) {
 
 /// Publishes what a fetch gave; gives for how long the server says that it is fresh.
 fn accept(context: &Context, source: &Source, feed: &JwksSource, known: &mut Known, outcome: Outcome) -> Option<Duration> {
-    let is_news = matches!(outcome, Outcome::Keys { .. });
+    let mut is_news = false;
     let max_age = match outcome {
         Outcome::Keys { keys, document, etag, max_age } => {
             report_keys(context, source, &keys, known.keys.as_deref());
-            (known.keys, known.document, known.etag) = (Some(keys), document, etag);
+            is_news = known.document.as_ref() != Some(&document);
+            (known.keys, known.document, known.etag) = (Some(keys), Some(document), etag);
             max_age
         }
         Outcome::Unchanged { max_age } => {
@@ -119,28 +119,28 @@ fn accept(context: &Context, source: &Source, feed: &JwksSource, known: &mut Kno
     if let Some(keys) = &known.keys {
         let confirmed = Instant::now();
         context.live.publish_keys(source.id, Arc::clone(keys), confirmed, feed.max_stale);
-        let etag = known.etag.as_ref().map(|(_, etag)| etag.as_str());
-        let news = News { cursor: None, etag, confirmed, bound: feed.max_stale, is_news };
-        context.warm_start.keep_document(Kind::Keys, source.id, &known.document, &news);
+        if let Some(document) = &known.document {
+            let (url, etag) = known.etag.as_ref().map(|(url, etag)| (url.to_string(), etag.as_str())).unzip();
+            let news = News { cursor: url.as_deref(), etag, confirmed, bound: feed.max_stale, is_news };
+            context.warm_start.keep_document(Kind::Keys, source.id, document, &news);
+        }
     }
     max_age
 }
 
-/// What was kept of the keys, and what steps in with it.
-async fn kept(context: &Context, source: &Source, feed: &JwksSource) -> Option<(Known, Standby)> {
+/// Begins with what was kept of the keys, and gives what steps in with it.
+async fn begin(context: &Context, source: &Source, feed: &JwksSource, known: &mut Known) -> Standby {
     let algorithms = feed.algorithms.clone();
     let parse = move |document: &[u8]| KeySet::parse(document, &algorithms).map(Arc::new).map_err(|error| error.to_string());
-    let kept = context.warm_start.document(Kind::Keys, source, feed.max_stale, parse).await?;
+    let kept = context.warm_start.document(Kind::Keys, source, feed.max_stale, parse).await;
+    let Some(kept) = kept.filter(|_| known.keys.is_none()) else { return Standby::default() };
     let (id, confirmed, good_for) = (source.id, kept.confirmed, kept.good_for(feed.max_stale));
-    let Kept { data: (keys, document), etag, .. } = &kept;
-    // Where the URL is found by discovery, it may be another one by now.
-    let etag = match &feed.location {
-        JwksLocation::Url(url) => etag.clone().map(|etag| (url.clone(), etag)),
-        JwksLocation::Discovery(_) | JwksLocation::File(_) => None,
-    };
-    let known = Known { keys: Some(Arc::clone(keys)), document: document.clone(), etag, ..Known::default() };
+    let Kept { data: (keys, document), cursor, etag, .. } = &kept;
+    // An entity tag belongs to the URL that it came from.
+    known.etag = cursor.as_ref().and_then(|url| url.parse().ok()).zip(etag.clone());
+    (known.keys, known.document) = (Some(Arc::clone(keys)), Some(document.clone()));
     let keys = Arc::clone(keys);
-    Some((known, kept.standby(Kind::Keys, source, &context.live, move |live| live.publish_keys(id, keys, confirmed, good_for))))
+    kept.standby(Kind::Keys, source, &context.live, move |live| live.publish_keys(id, keys, confirmed, good_for))
 }
 
 /// The time to the next fetch. What HTTP says of freshness can bring it forward, down to the cool-down, and never puts it off.
@@ -176,7 +176,7 @@ async fn fetch(context: &Context, source: &Source, feed: &JwksSource, known: &mu
     match context.client.get(request).await? {
         Fetched::NotModified { max_age } => Ok(Outcome::Unchanged { max_age }),
         Fetched::Body { bytes, etag, max_age } => {
-            Ok(Outcome::Keys { keys: parse(&bytes, feed)?, document: bytes, etag: etag.map(|etag| (url, etag)), max_age })
+            Ok(Outcome::Keys { keys: parse(&bytes, feed)?, etag: etag.map(|etag| (url, etag)), document: bytes, max_age })
         }
     }
 }

@@ -44,8 +44,9 @@ pub async fn refresh(context: &Context, source: &Source, feed: &TenantRoleFeed) 
         let pause = match standby.during(fetch(context, feed, etag)).await {
             Ok(news) => {
                 failures = 0;
-                let is_news = news.is_some();
-                context.metrics.refreshed(&source.issuer, "tenant_roles", if is_news { "ok" } else { "unchanged" });
+                context.metrics.refreshed(&source.issuer, "tenant_roles", if news.is_some() { "ok" } else { "unchanged" });
+                let document = |current: &Option<Current>| current.as_ref().map(|current| current.document.clone());
+                let is_news = news.is_some() && document(&news) != document(&current);
                 if let Some(news) = news {
                     tracing::debug!(issuer = %source.issuer, roles = news.roles.len(), "the tenants' roles were fetched");
                     current = Some(news);

@@ -198,7 +198,12 @@ impl WarmStart {
             Ok(None) => (None, None),
             Err(refused) => {
                 count(refused.label());
-                tracing::error!(issuer = %source.issuer, feed = kind.as_str(), error = %refused.message(), "what was kept on disk is refused; the source is waited for");
+                let (issuer, feed, cause) = (&source.issuer, kind.as_str(), refused.message());
+                if matches!(refused, Refused::TooOld(_)) {
+                    tracing::info!(%issuer, feed, cause, "what was kept on disk is not used; the source is waited for");
+                } else {
+                    tracing::error!(%issuer, feed, cause, "what was kept on disk is refused; the source is waited for");
+                }
                 open.desk.begin(name, None);
                 return None;
             }

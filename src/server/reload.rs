@@ -115,9 +115,9 @@ async fn apply(
     }
     for (key, is_other) in [
         ("listen", configuration.listen != fixed.listen),
+        ("warm_start", configuration.warm_start != fixed.warm_start),
         ("limits", configuration.limits != fixed.limits),
         ("shutdown", configuration.shutdown != fixed.shutdown),
-        ("warm_start", configuration.warm_start != fixed.warm_start),
     ] {
         if is_other {
             tracing::warn!("'{key}' changed and is only read at start: restart the sidecar for it");

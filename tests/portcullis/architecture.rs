@@ -74,6 +74,12 @@ const RULES: &[Rule] = &[
     // Refreshers feed the state and know nothing of who asks.
     Rule { module: "pip", never: &["crate::ext_authz", "crate::admin", "crate::server", "crate::cli", "tonic", "envoy_types"], only: &[] },
     Rule { module: "pip::http_client", never: &[], only: &["crate::pip::http_client"] },
+    // What is kept on disk is told of by those who pull it, and knows none of them.
+    Rule {
+        module: "pip::warm_start",
+        never: &["http", "hyper"],
+        only: &["crate::pip::warm_start", "crate::clock", "crate::config", "crate::pdp", "crate::state", "crate::telemetry"],
+    },
     Rule { module: "pip::config_file", never: &[], only: &["crate::pip::config_file"] },
     // What a check loads; others fill it.
     Rule {

@@ -3,7 +3,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::{RevocationFeed, RevocationOrigin, RevocationSource, SourceFeed, Transport};
+use crate::config::{RevocationFeed, RevocationOrigin, RevocationSource, SourceFeed};
 use crate::pdp::token::profile::WhenStale;
 
 const BOUND: Duration = Duration::from_secs(60);
@@ -11,7 +11,7 @@ const BOUND: Duration = Duration::from_secs(60);
 fn source(id: u128) -> Arc<Source> {
     let origin = RevocationOrigin::Feed(RevocationFeed { url: "http://id.test/r".parse().unwrap(), token_file: None, wait: BOUND });
     let feed = SourceFeed::Revocations(RevocationSource { origin, max_staleness: BOUND, when_stale: WhenStale::Deny });
-    Arc::new(Source { id: SourceId(id), issuer: "main".into(), transport: Transport::default(), feed })
+    Arc::new(Source { id: SourceId(id), issuer: "main".into(), transport: crate::config::Transport::default(), feed })
 }
 
 async fn open(folder: &TempDir) -> (WarmStart, Arc<Metrics>) {

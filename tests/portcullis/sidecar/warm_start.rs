@@ -11,8 +11,8 @@ use super::POST;
 use crate::harness::check::{Ask, Verdict};
 use crate::harness::lab::Lab;
 use crate::harness::sidecar::{Sidecar, edit};
-use crate::harness::token;
 use crate::harness::wait::{self, PATIENCE};
+use crate::harness::{token, turn};
 
 /// How long a restart may take until the sidecar is ready.
 const READY_WITHIN: Duration = Duration::from_secs(1);
@@ -139,6 +139,52 @@ async fn what_the_identity_service_says_at_once_comes_before_what_was_kept() {
     assert!(!lab.sidecar.process.log().contains("what was kept on disk counts"));
     // The cursor was kept too: only what came since was fetched.
     assert_eq!(lab.stub.full_lists(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn roles_of_tenants_and_lists_in_files_are_kept_too() {
+    let mut lab = Lab::unready(|text| {
+        let text = policy(&text, "1h");
+        let folder = text.split("unix:").nth(1).and_then(|rest| rest.split("/authz.sock").next()).expect("the folder").to_string();
+        let identity =
+            text.split("jwks: { url: \"").nth(1).and_then(|rest| rest.split("/.well-known").next()).expect("the URL").to_string();
+        let list = format!("{folder}/revoked.json");
+        fs::write(&list, json!({ "entries": [{ "type": "sid", "id": "in-a-file" }] }).to_string()).expect("a list");
+        let sources = format!("    revocations:\n      - {{ file: {list}, max_staleness: 1h }}\n      - {{ url");
+        let text = edit(&text, "    revocations: { url", &sources);
+        let roles = format!("    typ: [at+jwt]\n    tenant_roles: {{ url: \"{identity}/v1/roles\", refresh: 1s, max_stale: 1h }}\n");
+        let text = edit(&text, "    typ: [at+jwt]\n", &roles);
+        edit(&text, "routes:\n", "routes:\n  - { path: /lead, tenant: token, methods: { GET: { permission: \"blog:posts.lead\" } } }\n")
+    })
+    .await;
+    lab.stub.tenant_roles(json!({ "acme": { "lead": ["blog:posts.lead"] } }));
+    let lead = format!("Bearer {}", token::mint(json!({ "roles": ["lead"] })));
+    let lead = Ask::get("/lead").header("authorization", &lead);
+    wait::until_true("the role", PATIENCE, async || lab.sidecar.ask(&lead).await.passes).await;
+    assert_eq!(ask(&lab, &bearer("in-a-file")).await.reason, "token_revoked");
+    let heads = async |kind: &str, number| {
+        wait::until_true(kind, PATIENCE, async || kept(&lab, kind, ".head").len() == number).await;
+    };
+    heads("revocations", 2).await;
+    heads("tenant_roles", 1).await;
+    // What was kept of the roles may be from before there were any, and data counts once the head names it.
+    wait::until_true("the role on disk", PATIENCE, async || {
+        let head = fs::read_to_string(&kept(&lab, "tenant_roles", ".head")[0]).expect("a head");
+        kept(&lab, "tenant_roles", ".data").iter().any(|file| {
+            let checksum = file.file_stem().and_then(|name| name.to_str()?.split('.').nth(1)).expect("a checksum");
+            head.contains(checksum) && fs::read_to_string(file).is_ok_and(|text| text.contains("lead"))
+        })
+    })
+    .await;
+
+    lab.stub.break_down(true);
+    fs::remove_file(lab.folder.path().join("revoked.json")).expect("the list");
+    lab.sidecar.restart().await;
+    assert!(lab.sidecar.ask(&lead).await.passes);
+    assert_eq!(ask(&lab, &bearer("in-a-file")).await.reason, "token_revoked");
+    assert!(ask(&lab, &bearer("good")).await.passes);
+    let issuer = issuer(&lab).await;
+    assert_eq!((&issuer["tenant_roles"]["from_disk"], &issuer["revocations"]["file"]["from_disk"]), (&json!(true), &json!(true)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -287,6 +333,7 @@ async fn a_full_disk_is_reported_and_what_was_kept_before_stays() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whenever_it_is_killed_it_is_ready_within_a_second_and_lets_no_revoked_token_pass() {
+    let _turn = turn::take().await;
     let mut lab = lab("1h").await;
     until_kept(&lab).await;
     let good = bearer("good");

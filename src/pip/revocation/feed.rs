@@ -56,11 +56,13 @@ pub async fn refresh(context: &Context, source: &Source, feed: &RevocationFeed, 
         let wait = if is_confirmed { feed.wait } else { Duration::ZERO };
         let pause = match standby.during(pull(context, feed, &list, position.as_ref(), wait)).await {
             Ok(news) => {
+                let had_failed = failures > 0;
                 failures = 0;
                 is_confirmed = true;
                 let (result, pause) = match &news {
                     None if feed.wait.is_zero() => ("unchanged", (max_staleness / 4).clamp(MIN_INTERVAL, Duration::from_secs(5))),
-                    None if wait.is_zero() => ("unchanged", MIN_STEP),
+                    // A feed that fails every other time is not asked faster and faster for it.
+                    None if wait.is_zero() && !had_failed => ("unchanged", MIN_STEP),
                     None => ("unchanged", MIN_INTERVAL.saturating_sub(started.elapsed())),
                     Some(news) if news.full => ("ok", MIN_INTERVAL.saturating_sub(started.elapsed())),
                     Some(_) => ("ok", MIN_STEP.saturating_sub(started.elapsed())),

@@ -92,9 +92,17 @@ impl Service {
 
     /// Serves a connection until its peer ends it, it is of no use, or all are asked to end.
     pub async fn connection(self: Arc<Self>, socket: Socket) {
+        let remains = socket.remains();
+        if self.serve(socket).await {
+            remains.hear_out(self.patience.farewell).await;
+        }
+    }
+
+    /// Says whether the connection ended as it should, on our wish.
+    async fn serve(self: &Arc<Self>, socket: Socket) -> bool {
         let progress = socket.progress();
         let calls = service_fn({
-            let (service, progress) = (Arc::clone(&self), Arc::clone(&progress));
+            let (service, progress) = (Arc::clone(self), Arc::clone(&progress));
             move |request| Self::respond(service.begin(&progress, request))
         });
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(socket), calls));
@@ -106,10 +114,10 @@ impl Service {
             let outcome = tokio::select! {
                 biased;
                 ended = connection.as_mut() => {
-                    if let Err(error) = ended {
+                    if let Err(error) = &ended {
                         tracing::debug!(%error, "a connection broke");
                     }
-                    return;
+                    return is_closing && ended.is_ok();
                 }
                 () = alarm.as_mut() => watch.look(),
                 () = told.as_mut() => if is_closing { Outcome::Cut("the deadline has passed") } else { Outcome::Close },
@@ -124,7 +132,7 @@ impl Service {
                 }
                 Outcome::Cut(why) => {
                     tracing::debug!(why, "a connection was cut");
-                    return;
+                    return false;
                 }
             }
             alarm.as_mut().reset(watch.next);

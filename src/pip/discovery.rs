@@ -6,7 +6,7 @@ use http::Uri;
 use http::uri::Authority;
 
 use super::http_client::{Fetched, GetRequest};
-use super::refresh::{Context, Failure};
+use super::refresh::{Context, Failure, heeded};
 use super::transport;
 use crate::config::{Discovery, Source};
 use crate::pdp::json::{self, Json};
@@ -48,7 +48,7 @@ impl Discovered {
             self.refresh(context, source, discovery).await.err()
         };
         if let Some(failure) = &failure {
-            self.not_before = failure.retry_after.and_then(|wait| Instant::now().checked_add(wait));
+            self.not_before = heeded(failure.retry_after, max_stale).and_then(|wait| Instant::now().checked_add(wait));
         }
         // Out of date is as good as never seen.
         self.known.take_if(|known| known.confirmed.elapsed() >= max_stale);
@@ -81,16 +81,16 @@ impl Discovered {
             Failure { message: format!("the metadata at {}: {}", discovery.metadata, failure.message), ..failure }
         })?;
         match (fetched, &mut self.known) {
-            (Fetched::NotModified { .. }, Some(known)) => known.confirmed = Instant::now(),
+            (Fetched::NotModified { answered, .. }, Some(known)) => known.confirmed = answered,
             // Nothing asked for that.
             (Fetched::NotModified { .. }, None) => return Err(wrong("304 to a request without a condition".into())),
-            (Fetched::Body { bytes, etag, .. }, known) => {
+            (Fetched::Body { bytes, etag, answered, .. }, known) => {
                 let jwks_uri = read(&bytes, discovery).map_err(wrong)?;
                 if known.as_ref().is_none_or(|known| known.jwks_uri != jwks_uri) {
                     tracing::info!(issuer = %source.issuer, %jwks_uri, "the metadata says where the keys are");
                     transport::log_proxy(&context.client, &source.issuer, "keys", &jwks_uri);
                 }
-                *known = Some(Known { jwks_uri, etag, confirmed: Instant::now() });
+                *known = Some(Known { jwks_uri, etag, confirmed: answered });
             }
         }
         context.metrics.refreshed(&source.issuer, "metadata", "ok");

@@ -20,7 +20,7 @@ mod tests;
 mod tls_files;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -33,7 +33,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use self::connector::Connector;
 pub use self::error::{ClientError, FetchError, Phase};
@@ -112,6 +112,8 @@ pub enum Fetched {
     NotModified {
         /// Renewed lifetime of what the caller has; see [`Fetched::Body`].
         max_age: Option<Duration>,
+        /// When the answer came.
+        answered: Instant,
     },
     /// 200 with a whole body.
     Body {
@@ -123,6 +125,8 @@ pub enum Fetched {
         /// `max-age` of `Cache-Control`, or `Expires` less `Date`, less `Age`; zero for `no-store`, `no-cache` and what cannot be
         /// read (RFC 9111 section 4.2). Up to 68 years, so the caller bounds it.
         max_age: Option<Duration>,
+        /// When the head of the answer came. What the body says was so by then, however long it took to arrive and to be read.
+        answered: Instant,
     },
 }
 
@@ -235,6 +239,7 @@ impl HttpClient {
             let if_none_match = request.if_none_match.filter(|_| redirects == 0);
             let response = timeout_at(end, self.exchange(GetRequest { url: &url, if_none_match, ..request }));
             let response = response.await.map_err(|_| timed_out(Phase::Response))??;
+            let answered = Instant::now();
 
             if response.headers().len() > self.limits.max_headers {
                 // HTTP/2 bounds the bytes of a head, but not the number of its fields.
@@ -244,7 +249,7 @@ impl HttpClient {
                 StatusCode::OK => {}
                 StatusCode::NOT_MODIFIED if if_none_match.is_some() => {
                     let max_age = freshness::max_age(response.headers());
-                    return Ok(Fetched::NotModified { max_age });
+                    return Ok(Fetched::NotModified { max_age, answered });
                 }
                 status if redirect::is_redirect(status) && redirects < redirect::MOST => {
                     url = redirect::target(&url, status, response.headers()).ok_or_else(|| self.refused(status, &response))?;
@@ -260,7 +265,7 @@ impl HttpClient {
             let max_age = freshness::max_age(response.headers());
             let body = timeout_at(end, body::read(response.into_body(), coding, request.max_body_bytes));
             let bytes = body.await.map_err(|_| timed_out(Phase::Body))??;
-            return Ok(Fetched::Body { bytes, etag, max_age });
+            return Ok(Fetched::Body { bytes, etag, max_age, answered });
         }
     }
 
@@ -324,8 +329,8 @@ fn tls_builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVeri
     ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(ClientError::Tls)
 }
 
-fn deadline(after: Duration) -> Instant {
-    let now = Instant::now();
+fn deadline(after: Duration) -> tokio::time::Instant {
+    let now = tokio::time::Instant::now();
     // A deadline that the clock cannot express is a mistake in the configuration; a day bounds it all the same.
     now.checked_add(after).unwrap_or(now + Duration::from_secs(86_400))
 }

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::discovery::Discovered;
 use super::http_client::{Fetched, GetRequest};
-use super::refresh::{Context, Failure, backoff, early};
+use super::refresh::{Context, Failure, backoff, early, heeded};
 use super::warm_start::{Kept, Kind, News, Standby};
 use crate::config::{JwksLocation, JwksSource, Source};
 use crate::pdp::token::key::KeySet;
@@ -40,8 +40,8 @@ struct Known {
 
 /// What a fetch gave.
 enum Outcome {
-    Keys { keys: Arc<KeySet>, document: Bytes, etag: Option<(Uri, String)>, max_age: Option<Duration> },
-    Unchanged { max_age: Option<Duration> },
+    Keys { keys: Arc<KeySet>, document: Bytes, etag: Option<(Uri, String)>, max_age: Option<Duration>, confirmed: Instant },
+    Unchanged { max_age: Option<Duration>, confirmed: Instant },
 }
 
 /// When to fetch next.
@@ -75,7 +75,7 @@ pub async fn refresh(context: &Context, source: &Source, feed: &JwksSource, repl
                 failures += 1;
                 context.metrics.refreshed(&source.issuer, "keys", failure.label);
                 tracing::warn!(issuer = %source.issuer, failures, error = %failure.message, "the keys could not be refreshed; the last good ones stay within their bound");
-                let span = backoff(failures, FIRST_RETRY, LAST_RETRY.min(feed.refresh), failure.retry_after);
+                let span = backoff(failures, FIRST_RETRY, LAST_RETRY.min(feed.refresh), heeded(failure.retry_after, feed.max_stale));
                 Pause { span, firm: failure.retry_after.is_some() }
             }
         };
@@ -94,9 +94,8 @@ pub async fn refresh(context: &Context, source: &Source, feed: &JwksSource, repl
 /// is every failure.
 pub async fn read_file(context: &Context, source: &Source, feed: &JwksSource) {
     if let JwksLocation::File(path) = &feed.location
-        && let Ok((keys, document)) = keys_in(path, feed).await
+        && let Ok(outcome) = keys_in(path, feed).await
     {
-        let outcome = Outcome::Keys { keys, document, etag: None, max_age: None };
         accept(context, source, feed, &mut Known::default(), outcome);
     }
 }
@@ -104,20 +103,19 @@ pub async fn read_file(context: &Context, source: &Source, feed: &JwksSource) {
 /// Publishes what a fetch gave; gives for how long the server says that it is fresh.
 fn accept(context: &Context, source: &Source, feed: &JwksSource, known: &mut Known, outcome: Outcome) -> Option<Duration> {
     let mut is_news = false;
-    let max_age = match outcome {
-        Outcome::Keys { keys, document, etag, max_age } => {
+    let (max_age, confirmed) = match outcome {
+        Outcome::Keys { keys, document, etag, max_age, confirmed } => {
             report_keys(context, source, &keys, known.keys.as_deref());
             is_news = known.document.as_ref() != Some(&document);
             (known.keys, known.document, known.etag) = (Some(keys), Some(document), etag);
-            max_age
+            (max_age, confirmed)
         }
-        Outcome::Unchanged { max_age } => {
+        Outcome::Unchanged { max_age, confirmed } => {
             context.metrics.refreshed(&source.issuer, "keys", "unchanged");
-            max_age
+            (max_age, confirmed)
         }
     };
     if let Some(keys) = &known.keys {
-        let confirmed = Instant::now();
         context.live.publish_keys(source.id, Arc::clone(keys), confirmed, feed.max_stale);
         if let Some(document) = &known.document {
             let (url, etag) = known.etag.as_ref().map(|(url, etag)| (url.to_string(), etag.as_str())).unzip();
@@ -157,10 +155,7 @@ fn interval(feed: &JwksSource, max_age: Option<Duration>) -> Duration {
 
 async fn fetch(context: &Context, source: &Source, feed: &JwksSource, known: &mut Known) -> Result<Outcome, Failure> {
     let url = match &feed.location {
-        JwksLocation::File(path) => {
-            let (keys, document) = keys_in(path, feed).await?;
-            return Ok(Outcome::Keys { keys, document, etag: None, max_age: None });
-        }
+        JwksLocation::File(path) => return keys_in(path, feed).await,
         JwksLocation::Url(url) => url.clone(),
         JwksLocation::Discovery(discovery) => known.discovered.jwks_uri(context, source, discovery, feed.max_stale).await?,
     };
@@ -174,15 +169,17 @@ async fn fetch(context: &Context, source: &Source, feed: &JwksSource, known: &mu
         max_body_bytes: MAX_BYTES,
     };
     match context.client.get(request).await? {
-        Fetched::NotModified { max_age } => Ok(Outcome::Unchanged { max_age }),
-        Fetched::Body { bytes, etag, max_age } => {
-            Ok(Outcome::Keys { keys: parse(&bytes, feed)?, etag: etag.map(|etag| (url, etag)), document: bytes, max_age })
+        Fetched::NotModified { max_age, answered } => Ok(Outcome::Unchanged { max_age, confirmed: answered }),
+        Fetched::Body { bytes, etag, max_age, answered } => {
+            let etag = etag.map(|etag| (url, etag));
+            Ok(Outcome::Keys { keys: parse(&bytes, feed)?, etag, document: bytes, max_age, confirmed: answered })
         }
     }
 }
 
-async fn keys_in(path: &Path, feed: &JwksSource) -> Result<(Arc<KeySet>, Bytes), Failure> {
+async fn keys_in(path: &Path, feed: &JwksSource) -> Result<Outcome, Failure> {
     let failed = |message| Failure { label: "file", message: format!("{}: {message}", path.display()), retry_after: None };
+    let confirmed = Instant::now();
     let mut document = Vec::new();
     let file = tokio::fs::File::open(path).await.map_err(|error| failed(error.to_string()))?;
     let read = file.take(MAX_BYTES as u64 + 1).read_to_end(&mut document).await;
@@ -190,7 +187,7 @@ async fn keys_in(path: &Path, feed: &JwksSource) -> Result<(Arc<KeySet>, Bytes),
     if document.len() > MAX_BYTES {
         return Err(failed(format!("the file has more than {MAX_BYTES} bytes")));
     }
-    Ok((parse(&document, feed)?, document.into()))
+    Ok(Outcome::Keys { keys: parse(&document, feed)?, document: document.into(), etag: None, max_age: None, confirmed })
 }
 
 fn parse(document: &[u8], feed: &JwksSource) -> Result<Arc<KeySet>, Failure> {

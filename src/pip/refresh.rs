@@ -193,13 +193,19 @@ fn log_proxy(client: &HttpClient, source: &Source) {
     transport::log_proxy(client, &source.issuer, what, url);
 }
 
-/// How long to wait after failures in a row: doubling from `first` up to `most`, or longer if the server asked for it, and never
-/// less than it asked for.
+/// How long to wait after failures in a row: doubling from `first` up to `most`, or longer if the server asked for it (as far as that
+/// is [`heeded`]), and never less than it asked for.
 #[must_use]
 pub fn backoff(failures: u32, first: Duration, most: Duration, asked: Option<Duration>) -> Duration {
     let doubled = first.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1).min(16)).unwrap_or(u32::MAX));
     let asked = asked.unwrap_or_default().mul_f64(1.0 + 0.2 * fastrand::f64());
     jitter(doubled.min(most)).max(asked)
+}
+
+/// What of a server's wish to be left alone is heeded: no more than a quarter of how old its data may get, so that it cannot talk the
+/// sidecar into letting the data grow too old. (What the client takes for a wish is no longer than 5 minutes anyway.)
+pub(super) fn heeded(asked: Option<Duration>, bound: Duration) -> Option<Duration> {
+    asked.map(|asked| asked.min(bound / 4))
 }
 
 /// The span, give or take a tenth, so that a fleet does not ask in step.
@@ -228,6 +234,21 @@ mod tests {
         for _ in 0..100 {
             assert!((120.0..=144.0).contains(&wait(1, Some(Duration::from_secs(120)))));
             assert!(wait(6, Some(Duration::from_secs(1))) >= 27.0);
+        }
+    }
+
+    #[test]
+    fn no_server_can_have_itself_left_alone_for_more_than_a_quarter_of_the_bound() {
+        let (seconds, asked) = (Duration::from_secs, |asked, bound| heeded(Some(Duration::from_secs(asked)), Duration::from_secs(bound)));
+        assert_eq!(heeded(None, seconds(60)), None);
+        assert_eq!(asked(5, 60), Some(seconds(5)));
+        assert_eq!(asked(300, 60), Some(seconds(15)));
+        assert_eq!(asked(300, 86_400), Some(seconds(300)));
+        assert_eq!(asked(0, 60), Some(Duration::ZERO));
+        // Even with what is added so that a fleet does not come in step, there are three attempts more within the bound.
+        for _ in 0..100 {
+            let waited = backoff(1000, seconds(1), seconds(4), asked(300, 60));
+            assert!((seconds(15)..=seconds(18)).contains(&waited), "{waited:?}");
         }
     }
 }

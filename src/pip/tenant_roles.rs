@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::http_client::{Fetched, GetRequest};
-use super::refresh::{Context, Failure, backoff, jitter};
+use super::refresh::{Context, Failure, backoff, heeded, jitter};
 use super::warm_start::{Kept, Kind, News, Standby};
 use crate::config::{Source, TenantRoleFeed};
 use crate::pdp::attribute::is_safe_value;
@@ -42,7 +42,7 @@ pub async fn refresh(context: &Context, source: &Source, feed: &TenantRoleFeed) 
     loop {
         let etag = current.as_ref().and_then(|current| current.etag.as_deref());
         let pause = match standby.during(fetch(context, feed, etag)).await {
-            Ok(news) => {
+            Ok((news, confirmed)) => {
                 failures = 0;
                 context.metrics.refreshed(&source.issuer, "tenant_roles", if news.is_some() { "ok" } else { "unchanged" });
                 let document = |current: &Option<Current>| current.as_ref().map(|current| current.document.clone());
@@ -52,7 +52,6 @@ pub async fn refresh(context: &Context, source: &Source, feed: &TenantRoleFeed) 
                     current = Some(news);
                 }
                 if let Some(Current { roles, document, etag }) = &current {
-                    let confirmed = Instant::now();
                     context.live.publish_tenant_roles(source.id, Arc::clone(roles), confirmed, feed.source.max_stale);
                     let news = News { cursor: None, etag: etag.as_deref(), confirmed, bound: feed.source.max_stale, is_news };
                     context.warm_start.keep_document(Kind::TenantRoles, source.id, document, &news);
@@ -63,7 +62,8 @@ pub async fn refresh(context: &Context, source: &Source, feed: &TenantRoleFeed) 
                 failures += 1;
                 context.metrics.refreshed(&source.issuer, "tenant_roles", failure.label);
                 tracing::warn!(issuer = %source.issuer, failures, error = %failure.message, "the tenants' roles could not be refreshed; the last ones stay within their bound");
-                backoff(failures, FIRST_RETRY, LAST_RETRY.min(feed.source.refresh), failure.retry_after)
+                let asked = heeded(failure.retry_after, feed.source.max_stale);
+                backoff(failures, FIRST_RETRY, LAST_RETRY.min(feed.source.refresh), asked)
             }
         };
         sleep(pause).await;
@@ -85,7 +85,8 @@ async fn kept(context: &Context, source: &Source, feed: &TenantRoleFeed) -> Opti
     ))
 }
 
-async fn fetch(context: &Context, feed: &TenantRoleFeed, etag: Option<&str>) -> Result<Option<Current>, Failure> {
+/// The roles, if they are others than before, and when the source said so.
+async fn fetch(context: &Context, feed: &TenantRoleFeed, etag: Option<&str>) -> Result<(Option<Current>, Instant), Failure> {
     let failed = |label, message| Failure { label, message, retry_after: None };
     let authorization = super::bearer(feed.source.token_file.as_deref()).await.map_err(|message| failed("token_file", message))?;
     let request = GetRequest {
@@ -97,10 +98,10 @@ async fn fetch(context: &Context, feed: &TenantRoleFeed, etag: Option<&str>) -> 
         max_body_bytes: MAX_BYTES,
     };
     match context.client.get(request).await? {
-        Fetched::NotModified { .. } => Ok(None),
-        Fetched::Body { bytes, etag, .. } => {
+        Fetched::NotModified { answered, .. } => Ok((None, answered)),
+        Fetched::Body { bytes, etag, answered, .. } => {
             let roles = read(&bytes, &feed.syntax).map_err(|message| failed("invalid", message))?;
-            Ok(Some(Current { roles: Arc::new(roles), document: bytes, etag }))
+            Ok((Some(Current { roles: Arc::new(roles), document: bytes, etag }), answered))
         }
     }
 }

@@ -91,13 +91,36 @@ async fn send_and_close(bytes: &'static str) -> Peer {
 #[tokio::test]
 async fn a_200_yields_body_etag_and_freshness() {
     let fields = &[("etag", "\"v1\""), ("cache-control", "max-age=60")];
-    let fetched = answer(200, fields, r#"{"keys":[]}"#).await;
-    let expected = Fetched::Body {
-        bytes: Bytes::from_static(br#"{"keys":[]}"#),
-        etag: Some("\"v1\"".to_owned()),
-        max_age: Some(Duration::from_secs(60)),
-    };
-    assert_eq!(fetched, Ok(expected));
+    let Ok(Fetched::Body { bytes, etag, max_age, .. }) = answer(200, fields, r#"{"keys":[]}"#).await else { panic!("no body") };
+    assert_eq!((&*bytes, etag.as_deref(), max_age), (&br#"{"keys":[]}"#[..], Some("\"v1\""), Some(Duration::from_secs(60))));
+}
+
+#[tokio::test]
+async fn an_answer_is_as_old_as_its_head_however_long_its_body_takes() {
+    // The longer the body waits, the surer it is that its head was seen before it.
+    for pause in (0..8).map(|n| Duration::from_millis(20 << n)) {
+        let rest_sent = Arc::new(Mutex::new(None));
+        let peer = Peer::raw({
+            let rest_sent = Arc::clone(&rest_sent);
+            move |mut stream| {
+                let rest_sent = Arc::clone(&rest_sent);
+                async move {
+                    end_of_request(&mut stream).await;
+                    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{";
+                    let _ = stream.write_all(head.as_bytes()).await;
+                    tokio::time::sleep(pause).await;
+                    *rest_sent.lock().expect("not poisoned") = Some(std::time::Instant::now());
+                    let _ = stream.write_all(b"}").await;
+                }
+            }
+        })
+        .await;
+        let Ok(Fetched::Body { answered, .. }) = get(&peer.url).await else { panic!("no body") };
+        if rest_sent.lock().expect("not poisoned").is_some_and(|rest_sent| answered < rest_sent) {
+            return;
+        }
+    }
+    panic!("the moment is that of the body");
 }
 
 #[tokio::test]
@@ -134,8 +157,8 @@ async fn the_request_says_what_it_accepts_and_nothing_more() {
 async fn a_304_answers_a_conditional_request_and_no_other() {
     let peer = Peer::hyper(|_| response(304, &[("cache-control", "max-age=5")], "")).await;
     let conditional = GetRequest { if_none_match: Some("\"v1\""), ..request(&peer.url) };
-    let max_age = Some(Duration::from_secs(5));
-    assert_eq!(client().get(conditional).await, Ok(Fetched::NotModified { max_age }));
+    let Ok(Fetched::NotModified { max_age, .. }) = client().get(conditional).await else { panic!("it is modified") };
+    assert_eq!(max_age, Some(Duration::from_secs(5)));
     let refused = FetchError::Status { status: 304, retry_after: None };
     assert_eq!(get(&peer.url).await, Err(refused));
 }

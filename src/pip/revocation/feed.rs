@@ -14,7 +14,7 @@ use crate::config::{RevocationFeed, Source};
 use crate::pdp::revocation::{RevocationData, RevocationList};
 use crate::pip::bearer;
 use crate::pip::http_client::{FetchError, Fetched, GetRequest};
-use crate::pip::refresh::{Context, backoff};
+use crate::pip::refresh::{Context, backoff, heeded};
 use crate::pip::warm_start::{Kept, News};
 
 pub(super) mod answer;
@@ -55,7 +55,7 @@ pub async fn refresh(context: &Context, source: &Source, feed: &RevocationFeed, 
         // would leave a list unconfirmed, and past its bound, that is good.
         let wait = if is_confirmed { feed.wait } else { Duration::ZERO };
         let pause = match standby.during(pull(context, feed, &list, position.as_ref(), wait)).await {
-            Ok(news) => {
+            Ok((news, confirmed)) => {
                 let had_failed = failures > 0;
                 failures = 0;
                 is_confirmed = true;
@@ -78,7 +78,6 @@ pub async fn refresh(context: &Context, source: &Source, feed: &RevocationFeed, 
                     list = shorter.unwrap_or(list);
                     data = Arc::new(list.clone().into());
                 }
-                let confirmed = Instant::now();
                 context.live.publish_revocations(source.id, Arc::clone(&data), confirmed, max_staleness);
                 if let Some(Position { cursor, etag }) = &position {
                     let news = News { cursor: Some(cursor), etag: etag.as_deref(), confirmed, bound: max_staleness, is_news };
@@ -102,7 +101,7 @@ pub async fn refresh(context: &Context, source: &Source, feed: &RevocationFeed, 
                 if failure.start_over {
                     position = None;
                 }
-                backoff(failures, FIRST_RETRY, LAST_RETRY.min(max_staleness / 4), failure.retry_after)
+                backoff(failures, FIRST_RETRY, LAST_RETRY.min(max_staleness / 4), heeded(failure.retry_after, max_staleness))
             }
         };
         sleep(pause).await;
@@ -136,13 +135,14 @@ fn invalid(message: String) -> Failure {
     Failure { label: "invalid", message, retry_after: None, start_over: true }
 }
 
+/// What the feed says that is new, if there is something, and when it said so.
 async fn pull(
     context: &Context,
     feed: &RevocationFeed,
     list: &RevocationList,
     position: Option<&Position>,
     wait: Duration,
-) -> Result<Option<Answered>, Failure> {
+) -> Result<(Option<Answered>, Instant), Failure> {
     let url = request_url(feed, position, wait).ok_or_else(|| invalid("the feed's cursor does not fit into a URL".into()))?;
     let authorization = bearer(feed.token_file.as_deref()).await.map_err(|message| Failure {
         label: "token_file",
@@ -165,13 +165,14 @@ async fn pull(
         // A server may have forgotten the cursor.
         start_over: matches!(error, FetchError::Status { status: 400 | 404 | 410, .. }),
     })?;
-    let (bytes, etag) = match fetched {
-        Fetched::NotModified { .. } => return Ok(None),
-        Fetched::Body { bytes, etag, .. } => (bytes, etag),
+    let (bytes, etag, answered) = match fetched {
+        Fetched::NotModified { answered, .. } => return Ok((None, answered)),
+        Fetched::Body { bytes, etag, answered, .. } => (bytes, etag, answered),
     };
     let (list, position) = (list.clone(), position.cloned());
     // A list of a million entries takes a second to read and sort, which is nothing for a thread that answers checks.
-    spawn_blocking(move || apply(&bytes, etag, &list, position.as_ref())).await.map_err(|error| invalid(error.to_string()))?
+    let applied = spawn_blocking(move || apply(&bytes, etag, &list, position.as_ref())).await;
+    Ok((applied.map_err(|error| invalid(error.to_string()))??, answered))
 }
 
 /// What an answer makes of a list; nothing if it says nothing new.

@@ -17,7 +17,7 @@ use crate::pdp::revocation::status_list::verify::ListRefused;
 use crate::pdp::time::UnixTime;
 use crate::pdp::token::key::KeySet;
 use crate::pip::http_client::{FetchError, Fetched, GetRequest};
-use crate::pip::refresh::{Context, Failure, backoff, jitter};
+use crate::pip::refresh::{Context, Failure, backoff, heeded, jitter};
 use crate::pip::warm_start::{Kept, Kind, News, Standby};
 
 /// The longest token. An array of the greatest length that does not get any shorter fits: it is encoded twice, 4 bytes for 3.
@@ -75,9 +75,8 @@ pub async fn refresh(context: &Context, source: &Source, feed: &StatusListFeed) 
         withdraw_if_distrusted(context, source, &mut held, &keys);
         let pulled = pull(context, feed, held.as_ref(), Arc::clone(&keys));
         let (pause, wants_keys) = match standby.get_or_insert_default().during(pulled).await {
-            Ok((next, good_for, result)) => {
+            Ok(Pulled { next, confirmed, good_for, result }) => {
                 failures = 0;
-                let confirmed = Instant::now();
                 context.live.publish_revocations(source.id, Arc::clone(&next.data), confirmed, good_for);
                 if let Some(document) = &next.document {
                     let bound = feed.source.max_staleness;
@@ -108,7 +107,8 @@ pub async fn refresh(context: &Context, source: &Source, feed: &StatusListFeed) 
                     // What is held may have expired, so that to hear that it has not changed would be no news.
                     held.etag = None;
                 }
-                (backoff(failures, FIRST_RETRY, LAST_RETRY.min(feed.source.max_staleness / 4), retry_after), problem.is_about_keys())
+                let bound = feed.source.max_staleness;
+                (backoff(failures, FIRST_RETRY, LAST_RETRY.min(bound / 4), heeded(retry_after, bound)), problem.is_about_keys())
             }
         };
         let news = other_keys(context, feed, &mut published, &keys, |keys| {
@@ -212,13 +212,18 @@ impl Problem {
     }
 }
 
-/// The list, for how long it is good, and what is to be counted.
-async fn pull(
-    context: &Context,
-    feed: &StatusListFeed,
-    held: Option<&Held>,
-    keys: Arc<KeySet>,
-) -> Result<(Held, Duration, &'static str), Problem> {
+/// What a fetch gave.
+struct Pulled {
+    next: Held,
+    /// When the server said so.
+    confirmed: Instant,
+    /// For how long that is good from then on.
+    good_for: Duration,
+    /// What is to be counted.
+    result: &'static str,
+}
+
+async fn pull(context: &Context, feed: &StatusListFeed, held: Option<&Held>, keys: Arc<KeySet>) -> Result<Pulled, Problem> {
     let request = GetRequest {
         url: &feed.source.url,
         if_none_match: held.and_then(|held| held.etag.as_deref()),
@@ -227,21 +232,22 @@ async fn pull(
         deadline: DEADLINE,
         max_body_bytes: MAX_BYTES,
     };
-    let (next, result) = match (context.client.get(request).await.map_err(Problem::Fetch)?, held) {
+    let (next, confirmed, result) = match (context.client.get(request).await.map_err(Problem::Fetch)?, held) {
         // What HTTP says of how long it may be cached does not count beside `exp` and `ttl` (section 8.2).
-        (Fetched::NotModified { .. }, Some(held)) => (held.clone(), "unchanged"),
+        (Fetched::NotModified { answered, .. }, Some(held)) => (held.clone(), answered, "unchanged"),
         (Fetched::NotModified { .. }, None) => return Err(Problem::Internal),
-        (Fetched::Body { bytes, etag, .. }, held) => {
+        (Fetched::Body { bytes, etag, answered, .. }, held) => {
             let document = context.warm_start.is_open().then(|| bytes.clone());
             let list = verified(feed, bytes, keys, clock::now()).await?;
             if let Some(held) = held.and_then(Held::list) {
                 list.check_follows(held).map_err(Problem::Refused)?;
             }
-            (Held { data: Arc::new(list.into()), etag, document }, "ok")
+            (Held { data: Arc::new(list.into()), etag, document }, answered, "ok")
         }
     };
     let good_for = next.list().and_then(|list| list.good_for(clock::now(), feed.source.max_staleness));
-    good_for.map(|good_for| (next, good_for, result)).ok_or(Problem::Refused(ListRefused::Expired))
+    // Counted from when the server said so, which was before now: what is left until `exp` is over a little early, never late.
+    good_for.map(|good_for| Pulled { next, confirmed, good_for, result }).ok_or(Problem::Refused(ListRefused::Expired))
 }
 
 /// A large list takes a moment, which is nothing for a thread that answers checks.

@@ -58,9 +58,19 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.inode.is_some() && inode(&self.path) == self.inode {
-            let _ = std::fs::remove_file(&self.path);
+        if self.inode.is_none() || inode(&self.path) != self.inode {
+            return;
         }
+        // Aside first: another process may put its own there between a look and a removal, and nobody would find that one any more.
+        let mut aside = self.path.clone().into_os_string();
+        aside.push(format!(".{}.gone", std::process::id()));
+        if std::fs::rename(&self.path, &aside).is_err() {
+            return;
+        }
+        if inode(Path::new(&aside)) != self.inode {
+            let _ = std::fs::hard_link(&aside, &self.path);
+        }
+        let _ = std::fs::remove_file(&aside);
     }
 }
 

@@ -23,6 +23,8 @@ use answer::{Answer, Entries};
 
 /// The longest answer: a full list of a million entries fits.
 const MAX_BYTES: usize = 160 * 1024 * 1024;
+/// The longest cursor: it has to fit into a URL, and escaping can make it three times as long.
+const MAX_CURSOR: usize = 4096;
 /// How long an answer may take once the server does not hold it any more.
 const GRACE: Duration = Duration::from_secs(10);
 /// Waits between failed requests. The last one bounds how long the sidecar stays unready once the identity service is back.
@@ -179,6 +181,9 @@ async fn pull(
 fn apply(bytes: &Bytes, etag: Option<String>, list: &RevocationList, position: Option<&Position>) -> Result<Option<Answered>, Failure> {
     let Answer { cursor, full, entries: Entries { batch, published } } =
         serde_json::from_slice(bytes).map_err(|error| invalid(format!("the answer is not what the feed says: {error}")))?;
+    if cursor.len() > MAX_CURSOR {
+        return Err(invalid(format!("the feed's cursor has more than {MAX_CURSOR} bytes")));
+    }
     if position.is_none() && !full {
         return Err(invalid("the feed answered a request for everything with a part".into()));
     }
@@ -251,6 +256,8 @@ mod tests {
         let first = answered(&RevocationList::default(), None, &whole("a")).unwrap();
         let length = |text: &str| answered(&first.list, Some(&first.position), text).unwrap().list.len();
         assert_eq!((length(&part("b")), length(&whole("b"))), (2, 1));
+        let endless = whole("c").replacen('2', &"2".repeat(MAX_CURSOR + 1), 1);
+        assert!(apply(&Bytes::from(endless), None, &first.list, Some(&first.position)).is_err());
         // A part says nothing to whoever asked for everything.
         assert!(apply(&Bytes::from(part("b")), None, &first.list, None).is_err());
         let nothing = r#"{"cursor":"2","full":false,"entries":[]}"#;

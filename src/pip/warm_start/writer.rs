@@ -248,6 +248,9 @@ impl Writer {
                 if let Some(slot) = slot {
                     // What is there may be anything now.
                     slot.stored = None;
+                    // It goes to the end of the queue: what is wrong may be wrong with this source alone.
+                    let now = Instant::now();
+                    (slot.news_from, slot.confirmations_from) = (now, now);
                     let is_news = item.is_news || slot.waiting.as_ref().is_some_and(|waiting| waiting.is_news);
                     slot.waiting.get_or_insert(item).is_news = is_news;
                 }

@@ -113,6 +113,20 @@ async fn confirmations_are_written_now_and_then_and_the_last_one_at_the_end() {
 }
 
 #[tokio::test]
+async fn a_source_that_cannot_be_kept_does_not_keep_others_from_it() {
+    let running = Running::start();
+    let content = || Content::Document(Bytes::from_static(b"one"));
+    let endless = Some("c".repeat(1 << 20));
+    let bound = Duration::from_secs(3600);
+    running.desk.put(LIST, Item { content: content(), confirmed: Moment::now(), cursor: endless, etag: None, bound, is_news: true });
+    running.until("a failure", || running.writes("failed") > 0).await;
+    running.document("one", true);
+    running.until_kept("one").await;
+    assert!(running.kept(LIST).is_none());
+    running.close().await;
+}
+
+#[tokio::test]
 async fn confirmations_do_not_make_news_wait_nor_hide_it() {
     let running = Running::start();
     running.document("one", true);

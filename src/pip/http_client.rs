@@ -33,6 +33,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 
 use self::connector::Connector;
@@ -150,7 +151,7 @@ enum Connections {
     /// As was said when the client was made.
     Fixed(Box<Pool>),
     /// With files that are looked at before each exchange.
-    Files(Arc<(TlsFiles, Mutex<Option<MadeOf>>)>),
+    Files(Arc<TlsFiles>, Arc<Mutex<Option<MadeOf>>>),
 }
 
 impl HttpClient {
@@ -184,7 +185,7 @@ impl HttpClient {
             let tls = tls_builder()?.with_webpki_roots().with_no_client_auth();
             Connections::Fixed(Box::new(pool(&limits, tls, PINGS, proxy.clone())))
         } else {
-            Connections::Files(Arc::new((tls, Mutex::new(None))))
+            Connections::Files(Arc::new(tls), Arc::default())
         };
         Ok(Self { connections, limits, proxy })
     }
@@ -192,29 +193,26 @@ impl HttpClient {
     /// The connections to use now. With files, they are read again when they changed, and connections that were made with what is
     /// gone are used no more.
     async fn pool(&self) -> Result<Pool, FetchError> {
-        let files = match &self.connections {
+        let (files, known) = match &self.connections {
             Connections::Fixed(pool) => return Ok((**pool).clone()),
-            Connections::Files(files) => Arc::clone(files),
+            Connections::Files(files, known) => (Arc::clone(files), known),
         };
-        let mut known = files.1.lock().await;
-        let looked = blocking({
-            let files = Arc::clone(&files);
-            move || files.0.stamps()
+        // Whoever looks at the files has the lock, also when nobody waits for that any more: a disk that hangs holds one thread.
+        let mut known = Arc::clone(known).lock_owned().await;
+        let (limits, proxy) = (self.limits.clone(), self.proxy.clone());
+        let looked = spawn_blocking(move || {
+            // Before they are read: what changes in between is seen next time.
+            let stamps = files.stamps()?;
+            if let Some((_, pool)) = known.as_ref().filter(|(before, _)| *before == stamps) {
+                return Ok(pool.clone());
+            }
+            // Whatever comes next, nothing is fetched with what is not there any more.
+            *known = None;
+            let pool = pool(&limits, files.load()?, PINGS, proxy);
+            *known = Some((stamps, pool.clone()));
+            Ok(pool)
         });
-        // Before they are read: what changes in between is seen next time.
-        let stamps = looked.await.map_err(FetchError::TlsFiles)?;
-        if let Some((_, pool)) = known.as_ref().filter(|(before, _)| *before == stamps) {
-            return Ok(pool.clone());
-        }
-        // Whatever comes next, nothing is fetched with what is not there any more.
-        *known = None;
-        let loaded = blocking({
-            let files = Arc::clone(&files);
-            move || files.0.load()
-        });
-        let pool = pool(&self.limits, loaded.await.map_err(FetchError::TlsFiles)?, PINGS, self.proxy.clone());
-        *known = Some((stamps, pool.clone()));
-        Ok(pool)
+        looked.await.unwrap_or_else(|error| Err(error.to_string())).map_err(FetchError::TlsFiles)
     }
 
     /// The proxy for a URL; see [`Proxy::of`].
@@ -288,11 +286,6 @@ impl HttpClient {
         }
         FetchError::Status { status: status.as_u16(), retry_after: freshness::retry_after(response.headers(), self.limits.max_retry_after) }
     }
-}
-
-/// Does something that may wait for a disk.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
 fn pool(limits: &Limits, tls: ClientConfig, pings: Pings, proxy: Proxy) -> Pool {

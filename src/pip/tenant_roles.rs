@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::http_client::{Fetched, GetRequest};
@@ -100,7 +101,10 @@ async fn fetch(context: &Context, feed: &TenantRoleFeed, etag: Option<&str>) -> 
     match context.client.get(request).await? {
         Fetched::NotModified { answered, .. } => Ok((None, answered)),
         Fetched::Body { bytes, etag, answered, .. } => {
-            let roles = read(&bytes, &feed.syntax).map_err(|message| failed("invalid", message))?;
+            let (document, syntax) = (bytes.clone(), Arc::clone(&feed.syntax));
+            // A long document takes a moment, which is nothing for a thread that answers checks.
+            let read = spawn_blocking(move || read(&document, &syntax)).await.unwrap_or_else(|error| Err(error.to_string()));
+            let roles = read.map_err(|message| failed("invalid", message))?;
             Ok((Some(Current { roles: Arc::new(roles), document: bytes, etag }), answered))
         }
     }

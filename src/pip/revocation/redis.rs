@@ -116,7 +116,9 @@ impl Follower<'_> {
             }
             let took = asked.elapsed();
             let is_new = !matches!(news, News::None);
-            self.publish(news, asked.checked_sub(lag).unwrap_or(asked)).await?;
+            let confirmed = asked.checked_sub(lag);
+            let confirmed = confirmed.ok_or_else(|| failure("replica", "this Redis is further behind than can be told".into()))?;
+            self.publish(news, confirmed).await?;
             self.context.metrics.refreshed(&self.source.issuer, "revocations", if is_new { "ok" } else { "unchanged" });
             self.failures = 0;
             // A long list that changes all the time is not to keep Redis busy.

@@ -21,6 +21,9 @@ const WARM_UP: Duration = Duration::from_millis(500);
 /// How often it is looked whether they are there.
 const WARM_UP_INTERVAL: Duration = Duration::from_millis(2);
 
+/// How soon work that broke down begins again.
+const AFTER_BREAKDOWN: Duration = Duration::from_secs(1);
+
 /// Why a refresh brought nothing: a label for metrics, a text for people, and what the server asked for.
 pub(super) struct Failure {
     pub label: &'static str,
@@ -100,13 +103,17 @@ impl Refreshers {
                 }
             };
             let cancel = CancellationToken::new();
-            let work = run(Context { client, ..self.context.clone() }, Arc::clone(source), cancel.clone(), replaced.is_some());
+            let work = {
+                let (context, source, cancel) = (Context { client, ..self.context.clone() }, Arc::clone(source), cancel.clone());
+                move |replaces| run(context.clone(), Arc::clone(&source), cancel.clone(), replaces)
+            };
             let task = tokio::spawn(async move {
+                let replaces = replaced.is_some();
                 // Two refreshers of one source would be two fetches at once.
                 if let Some(replaced) = replaced {
                     let _ = replaced.await;
                 }
-                work.await;
+                keep_up(work, replaces).await;
             });
             self.running.insert(source.id, Running { source: Arc::clone(source), cancel, task });
         }
@@ -149,6 +156,22 @@ impl Refreshers {
             keep
         });
         self.clients.retain(|way, _| sources.iter().any(|source| source.transport == *way));
+    }
+}
+
+/// Does work until it ends, and once more whenever it breaks down: a source that nobody asks any more would be out of date for ever.
+/// The work is told whether it takes up what was begun before.
+async fn keep_up<F>(work: impl Fn(bool) -> F, mut replaces: bool)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    while let Err(error) = tokio::spawn(work(replaces)).await {
+        if !error.is_panic() {
+            return;
+        }
+        tracing::error!(%error, "what keeps a source fresh broke down, and begins again");
+        replaces = true;
+        tokio::time::sleep(AFTER_BREAKDOWN).await;
     }
 }
 
@@ -235,6 +258,24 @@ mod tests {
             assert!((120.0..=144.0).contains(&wait(1, Some(Duration::from_secs(120)))));
             assert!(wait(6, Some(Duration::from_secs(1))) >= 27.0);
         }
+    }
+
+    #[tokio::test]
+    async fn work_that_breaks_down_begins_again_until_it_ends() {
+        let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let work = |replaces| {
+            let told = Arc::clone(&told);
+            async move {
+                let times = {
+                    let mut told = told.lock().unwrap();
+                    told.push(replaces);
+                    told.len()
+                };
+                assert!(times > 1, "a breakdown that is meant to be");
+            }
+        };
+        keep_up(work, false).await;
+        assert_eq!(*told.lock().unwrap(), [false, true]);
     }
 
     #[test]

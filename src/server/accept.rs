@@ -13,6 +13,8 @@ use crate::telemetry::metrics::Metrics;
 
 /// How long a listener rests when the system has no descriptor or memory to give: connections that end give some back.
 const REST: Duration = Duration::from_millis(50);
+/// So many connections can have been waiting when a listener is closed. Whoever sends more is not waited for, or there might be no end.
+const MOST_WAITING: usize = super::bind::BACKLOG as usize + 1;
 /// How often it is said that connections are refused.
 const SAY: Duration = Duration::from_secs(1);
 
@@ -81,7 +83,9 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let Ok(listener) = listener.into_std() else { return waiting };
-                while let Ok((stream, _)) = listener.accept() {
+                while waiting.len() < MOST_WAITING
+                    && let Ok((stream, _)) = listener.accept()
+                {
                     let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
                     waiting.extend(stream.ok().map(Stream::Tcp));
                 }
@@ -90,7 +94,9 @@ impl Listener {
                 // Before the last look: from here on nobody new finds it.
                 drop(file);
                 let Ok(listener) = listener.into_std() else { return waiting };
-                while let Ok((stream, _)) = listener.accept() {
+                while waiting.len() < MOST_WAITING
+                    && let Ok((stream, _)) = listener.accept()
+                {
                     let stream = stream.set_nonblocking(true).and_then(|()| UnixStream::from_std(stream));
                     waiting.extend(stream.ok().map(Stream::Unix));
                 }

@@ -14,7 +14,7 @@ use crate::config::GrpcAddress;
 /// Who may connect to a socket: its owner and its group, which a pod's `fsGroup` shares with Envoy.
 const SOCKET_MODE: u32 = 0o660;
 /// Connections that can wait to be accepted.
-const BACKLOG: i32 = 1024;
+pub(super) const BACKLOG: u16 = 1024;
 /// The longest path of a Unix socket (`sun_path` without its final NUL).
 const MAX_SOCKET_PATH: usize = 107;
 
@@ -125,7 +125,7 @@ pub(super) fn tcp(address: SocketAddr, arrival: Arrival) -> Result<Socket, Strin
             drop(probe);
             let socket = bind(true)?;
             // From here on nobody else can come alone. Whoever connects before we accept waits.
-            socket.listen(BACKLOG)?;
+            socket.listen(BACKLOG.into())?;
             Ok(socket)
         }),
     };
@@ -142,7 +142,7 @@ pub(super) fn tcp(address: SocketAddr, arrival: Arrival) -> Result<Socket, Strin
 
 /// Begins to listen on what is bound.
 pub(super) fn listen(socket: Socket) -> Result<TcpListener, String> {
-    let listener = socket.listen(BACKLOG).and_then(|()| TcpListener::from_std(socket.into()));
+    let listener = socket.listen(BACKLOG.into()).and_then(|()| TcpListener::from_std(socket.into()));
     listener.map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => "cannot listen: another process took the address meanwhile".into(),
         _ => format!("cannot listen: {error}"),

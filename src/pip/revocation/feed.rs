@@ -23,6 +23,8 @@ use answer::{Answer, Entries};
 
 /// The longest answer: a full list of a million entries fits.
 const MAX_BYTES: usize = 160 * 1024 * 1024;
+/// The most entries that are held: an answer is bounded by its length, but parts add up.
+const MAX_ENTRIES: usize = 5_000_000;
 /// The longest cursor: it has to fit into a URL, and escaping can make it three times as long.
 const MAX_CURSOR: usize = 4096;
 /// How long an answer may take once the server does not hold it any more.
@@ -190,9 +192,19 @@ fn apply(bytes: &Bytes, etag: Option<String>, list: &RevocationList, position: O
     if !full && batch.is_empty() && position.is_some_and(|position| position.cursor == cursor) {
         return Ok(None);
     }
+    check_room(if full { 0 } else { list.len() }, batch.len())?;
     let now = clock::now();
     let list = if full { RevocationList::full(batch, now) } else { list.with(batch, now) };
     Ok(Some(Answered { position: Position { cursor, etag }, full, list, published }))
+}
+
+fn check_room(held: usize, more: usize) -> Result<(), Failure> {
+    if held.saturating_add(more) <= MAX_ENTRIES {
+        return Ok(());
+    }
+    let message = format!("the feed has given {held} entries and gives {more} more, and at most {MAX_ENTRIES} are held");
+    // All of it may be less than its parts: servers forget what has expired.
+    Err(Failure { label: "too_large", message, retry_after: None, start_over: true })
 }
 
 /// The list without what no token can carry any more, if there is something to forget.
@@ -260,6 +272,8 @@ mod tests {
         assert!(apply(&Bytes::from(endless), None, &first.list, Some(&first.position)).is_err());
         // A part says nothing to whoever asked for everything.
         assert!(apply(&Bytes::from(part("b")), None, &first.list, None).is_err());
+        assert!(check_room(MAX_ENTRIES - 1, 1).is_ok());
+        assert!(check_room(MAX_ENTRIES, 1).is_err_and(|failure| failure.start_over));
         let nothing = r#"{"cursor":"2","full":false,"entries":[]}"#;
         assert!(answered(&first.list, Some(&first.position), nothing).is_none());
     }

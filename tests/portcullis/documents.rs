@@ -64,3 +64,37 @@ fn the_configuration_in_the_readme_is_good() {
     let configuration = Configuration::compile(&[file]).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(configuration.snapshot.route_names.len(), 2);
 }
+
+/// The text of the file that holds this module's tests: of the integration tests, or else of the library.
+fn source_of(module: &str) -> String {
+    let file = format!("{}.rs", module.replace("::", "/"));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let paths = ["tests/portcullis", "src"].map(|root| folder.join(root).join(&file));
+    let found = paths.iter().find_map(|path| std::fs::read_to_string(path).ok());
+    found.unwrap_or_else(|| panic!("docs/reliability.md names tests of '{module}', and there is no {file}"))
+}
+
+/// Whether a test of this name is there: a function right behind an attribute that makes it one.
+fn has_test(source: &str, name: &str) -> bool {
+    let lines: Vec<&str> = source.lines().map(str::trim_start).collect();
+    let starts = [format!("fn {name}("), format!("async fn {name}(")];
+    lines
+        .windows(2)
+        .any(|pair| pair[0].starts_with("#[t") && pair[0].contains("test") && starts.iter().any(|start| pair[1].starts_with(start)))
+}
+
+#[test]
+fn every_fault_has_tests_and_they_exist() {
+    let document = read("docs/reliability.md");
+    let (_, table) = document.split_once("| --- |").expect("a table");
+    let rows: Vec<&str> = table.lines().skip(1).take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() > 20, "{} rows", rows.len());
+    for row in rows {
+        let tests: Vec<&str> = row.split('`').skip(1).step_by(2).filter(|code| code.contains("::")).collect();
+        assert!(!tests.is_empty(), "no test shows this: {row}");
+        for test in tests {
+            let (module, name) = test.rsplit_once("::").expect("a module and a name");
+            assert!(has_test(&source_of(module), name), "docs/reliability.md names {test}, and there is no such test");
+        }
+    }
+}

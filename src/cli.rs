@@ -36,11 +36,12 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Answer Envoy's checks until SIGTERM or Ctrl-C.
+    #[command(after_help = run::EXAMPLES)]
     Run {
         /// The configuration: a YAML file, or a folder of them.
         #[arg(short, long, value_name = "PATH", env = "PORTCULLIS_CONFIG")]
         config: PathBuf,
-        /// Take the place of the sidecar that listens already, once this one is ready: no check is lost. End the other one then.
+        /// Take the place of the sidecar that runs already, once this one is ready: no check fails. Then end the old one.
         #[arg(long)]
         takeover: bool,
         /// How log lines are written (on standard error).
@@ -51,6 +52,7 @@ enum Command {
         log: String,
     },
     /// Say whether a configuration is good, and all that is wrong with it.
+    #[command(after_help = check::EXAMPLES)]
     Check {
         /// The configuration: a YAML file, or a folder of them.
         #[arg(value_name = "PATH")]

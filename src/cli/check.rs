@@ -10,6 +10,19 @@ use crate::pdp::token::key::KeySet;
 use crate::pip::config_file;
 use crate::server::{policy_tests, source_files};
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  portcullis check portcullis.yaml          all that is wrong, with file, line and column
+  portcullis check /etc/portcullis          a folder: all its *.yaml files count as one
+  portcullis check portcullis.yaml --json   for programs: 'valid', 'problems', 'notices', 'policy_tests'
+
+Where the configuration names policy tests ('configuration.tests'), they have to pass, as they have to at start and with every
+change. Nobody is asked over the network. A line that begins with 'note:' is no problem, but worth a look: a requirement that
+was overridden, or a file with a token, a password, revocations or certificates that cannot be used here, and has to be where the
+sidecar runs.
+
+Exit status: 0 it is good, 1 it is not, 2 the command line is not.";
+
 pub(super) fn check(path: &Path, as_json: bool) -> ExitCode {
     let result = load(path);
     if as_json {

@@ -91,6 +91,7 @@ async fn ask(client: &HttpClient, directory: &DirectorySource, key: &TargetKey) 
         url: &url,
         if_none_match: None,
         authorization: authorization.as_deref(),
+        no_cache: false,
         accept: "application/json",
         deadline: directory.deadline.max(PATIENCE),
         max_body_bytes: MAX_BYTES,

@@ -72,6 +72,7 @@ impl Discovered {
             url: &discovery.metadata,
             if_none_match: self.known.as_ref().and_then(|known| known.etag.as_deref()),
             authorization: None,
+            no_cache: false,
             accept: "application/json",
             deadline: DEADLINE,
             max_body_bytes: MAX_BYTES,

@@ -97,6 +97,8 @@ pub struct GetRequest<'a> {
     pub if_none_match: Option<&'a str>,
     /// Value of the `Authorization` field.
     pub authorization: Option<&'a str>,
+    /// Whether caches on the way are told to ask the server itself (RFC 9111 section 5.2.1.4).
+    pub no_cache: bool,
     /// Value of the `Accept` field, and what the answer has to be: JSON if `application/json` is among it, or else one of these types.
     pub accept: &'a str,
     /// Time for the whole exchange: name look-up, connection, TLS, response head and body.
@@ -113,7 +115,7 @@ pub enum Fetched {
     NotModified {
         /// Renewed lifetime of what the caller has; see [`Fetched::Body`].
         max_age: Option<Duration>,
-        /// When the answer came.
+        /// When the server said so; see [`Fetched::Body`].
         answered: Instant,
     },
     /// 200 with a whole body.
@@ -126,7 +128,8 @@ pub enum Fetched {
         /// `max-age` of `Cache-Control`, or `Expires` less `Date`, less `Age`; zero for `no-store`, `no-cache` and what cannot be
         /// read (RFC 9111 section 4.2). Up to 68 years, so the caller bounds it.
         max_age: Option<Duration>,
-        /// When the head of the answer came. What the body says was so by then, however long it took to arrive and to be read.
+        /// When the head of the answer came, less the time for which a cache has had it (`Age`). What the body says was so by then,
+        /// however long it took to arrive and to be read.
         answered: Instant,
     },
 }
@@ -237,7 +240,7 @@ impl HttpClient {
             let if_none_match = request.if_none_match.filter(|_| redirects == 0);
             let response = timeout_at(end, self.exchange(GetRequest { url: &url, if_none_match, ..request }));
             let response = response.await.map_err(|_| timed_out(Phase::Response))??;
-            let answered = Instant::now();
+            let answered = freshness::said_at(response.headers(), Instant::now())?;
 
             if response.headers().len() > self.limits.max_headers {
                 // HTTP/2 bounds the bytes of a head, but not the number of its fields.
@@ -347,6 +350,9 @@ fn outgoing(request: &GetRequest<'_>) -> Result<Request<Empty<Bytes>>, FetchErro
         .header(header::USER_AGENT, concat!("portcullis/", env!("CARGO_PKG_VERSION")))
         .body(Empty::new())
         .map_err(|error| FetchError::Request(error.to_string()))?;
+    if request.no_cache {
+        outgoing.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
     if let Some(etag) = request.if_none_match {
         let etag = field("if-none-match", etag)?;
         outgoing.headers_mut().insert(header::IF_NONE_MATCH, etag);

@@ -164,6 +164,7 @@ async fn fetch(context: &Context, source: &Source, feed: &JwksSource, known: &mu
         url: &url,
         if_none_match: etag,
         authorization: None,
+        no_cache: false,
         accept: "application/jwk-set+json, application/json",
         deadline: DEADLINE,
         max_body_bytes: MAX_BYTES,

@@ -94,6 +94,7 @@ async fn fetch(context: &Context, feed: &TenantRoleFeed, etag: Option<&str>) -> 
         url: &feed.source.url,
         if_none_match: etag,
         authorization: authorization.as_deref(),
+        no_cache: false,
         accept: "application/json",
         deadline: DEADLINE,
         max_body_bytes: MAX_BYTES,

@@ -1,5 +1,6 @@
 //! The documentation says what the program does.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use portcullis::config::{Configuration, SourceFile};
@@ -54,6 +55,26 @@ fn every_header_that_is_set_or_removed_is_named() {
     for name in names {
         assert!(document.contains(&format!("`{name}`")), "docs/decisions.md does not name {name}");
     }
+}
+
+/// All words of a text that begin so.
+fn words<'t>(text: &'t str, beginning: &str) -> impl Iterator<Item = &'t str> {
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    text.split(move |c: char| !is_part(c)).filter(move |word| word.starts_with(beginning))
+}
+
+#[test]
+fn every_metric_is_named_and_no_other() {
+    let source = read("src/telemetry/metrics.rs");
+    let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let metrics: BTreeSet<&str> = words(source, "portcullis_").collect();
+    assert!(metrics.len() >= 30, "{metrics:?}");
+    let pages = ["README.md", "CONTRIBUTING.md", "docs/audit.md", "docs/configuration.md", "docs/decisions.md", "docs/operations.md"];
+    let pages = pages.into_iter().chain(["docs/reliability.md", "docs/revocations.md"]).map(read).collect::<String>();
+    let named: BTreeSet<&str> = words(&pages, "portcullis_").collect();
+    let missing: Vec<&&str> = metrics.difference(&named).collect();
+    let unknown: Vec<&&str> = named.difference(&metrics).filter(|name| !metrics.iter().any(|metric| name.starts_with(metric))).collect();
+    assert!(missing.is_empty() && unknown.is_empty(), "not in the documentation: {missing:?}; not in the code: {unknown:?}");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! For how long an answer is good, and how long a server wants to be left alone, by its own words alone: where a date matters,
 //! it counts from the answer's own `Date` and never from our clock.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderMap};
 use jiff::fmt::rfc2822::DateTimeParser;
 
+use super::error::FetchError;
 use super::headers::single;
 
 /// RFC 9111 section 1.2.2: larger numbers count as this one (about 68 years, safe to add to any clock reading).
@@ -36,6 +37,16 @@ pub(super) fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let age = single(headers, header::AGE).and_then(delta_seconds).unwrap_or(0);
     let lifetime = smallest.or_else(|| until_expires(headers));
     lifetime.map(|seconds| Duration::from_secs(seconds.saturating_sub(age)))
+}
+
+/// When the server itself said it: a cache on the way tells with `Age` how long it has had the answer (RFC 9111 section 5.1), and
+/// what is old does not get young by being handed on.
+///
+/// # Errors
+/// When that is before this machine's clock began.
+pub(super) fn said_at(headers: &HeaderMap, received: Instant) -> Result<Instant, FetchError> {
+    let age = Duration::from_secs(single(headers, header::AGE).and_then(delta_seconds).unwrap_or(0));
+    received.checked_sub(age).ok_or_else(|| FetchError::Head(format!("a cache has had the answer for {} s", age.as_secs())))
 }
 
 /// `Expires` less `Date` in seconds. Without a `Date` there is nothing to count from; an unreadable `Expires`, such as `0`, has
@@ -119,6 +130,16 @@ mod tests {
         assert_eq!(left("20"), Some(40));
         assert_eq!(left("100"), Some(0));
         assert_eq!(left("garbage"), Some(60));
+    }
+
+    #[test]
+    fn what_a_cache_has_had_is_as_old_as_that() {
+        let received = Instant::now();
+        let said = |age| said_at(&fields(&[(header::AGE, age)]), received).map(|said| (received - said).as_secs());
+        assert_eq!(said_at(&HeaderMap::new(), received), Ok(received));
+        assert_eq!((said("0"), said("garbage")), (Ok(0), Ok(0)));
+        assert_eq!(said("1"), Ok(1));
+        assert_eq!(said(&"9".repeat(50)), Ok(MAX_DELTA_SECONDS));
     }
 
     #[test]

@@ -27,7 +27,15 @@ fn client() -> HttpClient {
 }
 
 fn request(url: &Uri) -> GetRequest<'_> {
-    GetRequest { url, if_none_match: None, authorization: None, accept: "application/json", deadline: LONG, max_body_bytes: 1024 }
+    GetRequest {
+        url,
+        if_none_match: None,
+        authorization: None,
+        no_cache: false,
+        accept: "application/json",
+        deadline: LONG,
+        max_body_bytes: 1024,
+    }
 }
 
 async fn get(url: &Uri) -> Result<Fetched, FetchError> {
@@ -134,8 +142,12 @@ async fn the_request_says_what_it_accepts_and_nothing_more() {
         }
     })
     .await;
-    let request =
-        GetRequest { if_none_match: Some("W/\"v1\""), accept: "application/jwk-set+json, application/json", ..request(&peer.url) };
+    let request = GetRequest {
+        if_none_match: Some("W/\"v1\""),
+        no_cache: true,
+        accept: "application/jwk-set+json, application/json",
+        ..request(&peer.url)
+    };
     assert!(client().get(request).await.is_ok());
 
     let seen = seen.lock().expect("not poisoned");
@@ -146,6 +158,7 @@ async fn the_request_says_what_it_accepts_and_nothing_more() {
     let expected = [
         ("accept", "application/jwk-set+json, application/json"),
         ("accept-encoding", "gzip"),
+        ("cache-control", "no-cache"),
         ("host", host.as_str()),
         ("if-none-match", "W/\"v1\""),
         ("user-agent", agent),

@@ -158,6 +158,7 @@ async fn pull(
         url: &url,
         if_none_match: position.and_then(|position| position.etag.as_deref()),
         authorization: authorization.as_deref(),
+        no_cache: true,
         accept: "application/json",
         deadline: GRACE + if position.is_some() { wait } else { Duration::ZERO },
         max_body_bytes: MAX_BYTES,

@@ -228,6 +228,7 @@ async fn pull(context: &Context, feed: &StatusListFeed, held: Option<&Held>, key
         url: &feed.source.url,
         if_none_match: held.and_then(|held| held.etag.as_deref()),
         authorization: None,
+        no_cache: false,
         accept: "application/statuslist+jwt",
         deadline: DEADLINE,
         max_body_bytes: MAX_BYTES,

@@ -4,6 +4,7 @@
 pub mod config_file;
 pub mod directory;
 pub mod discovery;
+pub mod disk;
 pub mod http_client;
 pub mod jwks;
 pub mod refresh;
@@ -12,10 +13,14 @@ pub mod tenant_roles;
 pub mod transport;
 pub mod warm_start;
 
+/// The longest token or password in bytes.
+const MAX_SECRET: u64 = 64 * 1024;
+
 /// What a request for something that is not public carries: the token in a file, which may be replaced at any time.
-async fn bearer(file: Option<&std::path::Path>) -> Result<Option<String>, String> {
+async fn bearer(disk: &disk::Disk, file: Option<&std::path::Path>) -> Result<Option<String>, String> {
     let Some(file) = file else { return Ok(None) };
-    let text = tokio::fs::read_to_string(file).await.map_err(|error| format!("{}: {error}", file.display()))?;
+    let text = disk.read(file, MAX_SECRET).await?;
+    let text = str::from_utf8(&text).map_err(|_| format!("{}: it is no text", file.display()))?;
     let token = text.trim();
     if token.is_empty() { Err(format!("{}: there is no token in it", file.display())) } else { Ok(Some(format!("Bearer {token}"))) }
 }

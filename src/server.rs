@@ -15,6 +15,7 @@ use crate::clock;
 use crate::config::{AuditSettings, Configuration};
 use crate::ext_authz::{AuthorizationServer, Bounds};
 use crate::pip::config_file::{self, ConfigWatcher, ReadError};
+use crate::pip::disk::Disk;
 use crate::pip::http_client::{HttpClient, Limits};
 use crate::pip::refresh::{Context, Refreshers};
 use crate::pip::warm_start::WarmStart;
@@ -108,7 +109,8 @@ pub async fn run(config: PathBuf, arrival: Arrival, dropped_lines: DroppedLines)
     let live = Arc::new(Live::new(snapshot, counters));
     live.loads().succeeded(clock::now(), loading.max_stale);
     let warm_start = WarmStart::open(kept_in.as_ref(), &sources, &metrics).await;
-    let context = Context { live: Arc::clone(&live), client, metrics: Arc::clone(&metrics), warm_start: warm_start.clone() };
+    let context =
+        Context { live: Arc::clone(&live), client, metrics: Arc::clone(&metrics), warm_start: warm_start.clone(), disk: Disk::default() };
     let mut refreshers = Refreshers::new(context);
     refreshers.read_files(&sources).await;
     let health = Health::default();

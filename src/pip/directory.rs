@@ -14,6 +14,7 @@ use hashbrown::HashMap;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use super::disk::Disk;
 use super::http_client::{FetchError, Fetched, GetRequest, HttpClient};
 use super::refresh::Context;
 use crate::config::{DirectorySource, Source};
@@ -48,9 +49,9 @@ pub async fn serve(context: &Context, source: &Source, directory: &DirectorySour
                 let Some(question) = question else { return pending().await };
                 let waiters = waiting.entry(question.key.clone()).or_default();
                 if waiters.is_empty() {
-                    let (client, directory) = (context.client.clone(), directory.clone());
+                    let (client, disk, directory) = (context.client.clone(), context.disk.clone(), directory.clone());
                     requests.spawn(async move {
-                        let answer = ask(&client, &directory, &question.key).await;
+                        let answer = ask(&client, &disk, &directory, &question.key).await;
                         (question.key, answer)
                     });
                 }
@@ -83,10 +84,10 @@ struct Failure {
     message: String,
 }
 
-async fn ask(client: &HttpClient, directory: &DirectorySource, key: &TargetKey) -> Result<TargetAnswer, Failure> {
+async fn ask(client: &HttpClient, disk: &Disk, directory: &DirectorySource, key: &TargetKey) -> Result<TargetAnswer, Failure> {
     let failed = |label, message: String| Failure { label, message };
     let url = url_of(directory, key).ok_or_else(|| failed("invalid", "the user's id does not fit into a URL".into()))?;
-    let authorization = super::bearer(directory.token_file.as_deref()).await.map_err(|message| failed("token_file", message))?;
+    let authorization = super::bearer(disk, directory.token_file.as_deref()).await.map_err(|message| failed("token_file", message))?;
     let request = GetRequest {
         url: &url,
         if_none_match: None,

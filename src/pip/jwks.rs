@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Uri;
-use tokio::io::AsyncReadExt;
 use tokio::time::sleep;
 
 use super::discovery::Discovered;
@@ -94,7 +93,7 @@ pub async fn refresh(context: &Context, source: &Source, feed: &JwksSource, repl
 /// is every failure.
 pub async fn read_file(context: &Context, source: &Source, feed: &JwksSource) {
     if let JwksLocation::File(path) = &feed.location
-        && let Ok(outcome) = keys_in(path, feed).await
+        && let Ok(outcome) = keys_in(context, path, feed).await
     {
         accept(context, source, feed, &mut Known::default(), outcome);
     }
@@ -155,7 +154,7 @@ fn interval(feed: &JwksSource, max_age: Option<Duration>) -> Duration {
 
 async fn fetch(context: &Context, source: &Source, feed: &JwksSource, known: &mut Known) -> Result<Outcome, Failure> {
     let url = match &feed.location {
-        JwksLocation::File(path) => return keys_in(path, feed).await,
+        JwksLocation::File(path) => return keys_in(context, path, feed).await,
         JwksLocation::Url(url) => url.clone(),
         JwksLocation::Discovery(discovery) => known.discovered.jwks_uri(context, source, discovery, feed.max_stale).await?,
     };
@@ -178,16 +177,10 @@ async fn fetch(context: &Context, source: &Source, feed: &JwksSource, known: &mu
     }
 }
 
-async fn keys_in(path: &Path, feed: &JwksSource) -> Result<Outcome, Failure> {
-    let failed = |message| Failure { label: "file", message: format!("{}: {message}", path.display()), retry_after: None };
+async fn keys_in(context: &Context, path: &Path, feed: &JwksSource) -> Result<Outcome, Failure> {
     let confirmed = Instant::now();
-    let mut document = Vec::new();
-    let file = tokio::fs::File::open(path).await.map_err(|error| failed(error.to_string()))?;
-    let read = file.take(MAX_BYTES as u64 + 1).read_to_end(&mut document).await;
-    read.map_err(|error| failed(error.to_string()))?;
-    if document.len() > MAX_BYTES {
-        return Err(failed(format!("the file has more than {MAX_BYTES} bytes")));
-    }
+    let document = context.disk.read(path, MAX_BYTES as u64).await;
+    let document = document.map_err(|message| Failure { label: "file", message, retry_after: None })?;
     Ok(Outcome::Keys { keys: parse(&document, feed)?, document: document.into(), etag: None, max_age: None, confirmed })
 }
 

@@ -6,8 +6,10 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::disk::{self, Disk};
 use super::http_client::{Environment, FetchError, HttpClient};
 use super::warm_start::WarmStart;
 use super::{directory, jwks, revocation, tenant_roles, transport};
@@ -48,6 +50,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Where results are kept for the next start.
     pub warm_start: WarmStart,
+    /// How files are read: for a refresher, those of its source.
+    pub disk: Disk,
 }
 
 struct Running {
@@ -62,6 +66,8 @@ pub struct Refreshers {
     running: HashMap<SourceId, Running, RandomState>,
     /// Clients by how they reach servers; what is pulled for one issuer shares connections.
     clients: HashMap<Transport, HttpClient, RandomState>,
+    /// What read files of sources that no refresher was started for yet, and may still be reading.
+    disks: HashMap<SourceId, Disk, RandomState>,
     environment: Arc<Environment>,
 }
 
@@ -69,20 +75,26 @@ impl Refreshers {
     /// None yet. What the environment says of proxies is read now.
     #[must_use]
     pub fn new(context: Context) -> Self {
-        Self { context, running: HashMap::default(), clients: HashMap::default(), environment: Arc::new(transport::environment()) }
+        let environment = Arc::new(transport::environment());
+        Self { context, running: HashMap::default(), clients: HashMap::default(), disks: HashMap::default(), environment }
     }
 
-    /// Reads what is in files, once: what needs nobody else is there before the first check.
-    pub async fn read_files(&self, sources: &[Arc<Source>]) {
-        for source in sources {
-            match &source.feed {
-                SourceFeed::Keys(feed) => jwks::read_file(&self.context, source, feed).await,
-                SourceFeed::Revocations(RevocationSource { origin: RevocationOrigin::File(path), max_staleness, .. }) => {
-                    revocation::file::read(&self.context, source, path, *max_staleness).await;
+    /// Reads what is in files, once: what needs nobody else is there before the first check. A disk that hangs is left to refreshers.
+    pub async fn read_files(&mut self, sources: &[Arc<Source>]) {
+        let read_all = async {
+            for source in sources {
+                let context = Context { disk: self.disks.entry(source.id).or_default().clone(), ..self.context.clone() };
+                match &source.feed {
+                    SourceFeed::Keys(feed) => jwks::read_file(&context, source, feed).await,
+                    SourceFeed::Revocations(RevocationSource { origin: RevocationOrigin::File(path), max_staleness, .. }) => {
+                        revocation::file::read(&context, source, path, *max_staleness).await;
+                    }
+                    _ => {}
                 }
-                _ => {}
             }
-        }
+        };
+        // Together they get no longer than one of them, or a start would take as many times that as there are files.
+        let _ = timeout(disk::DEADLINE, read_all).await;
     }
 
     /// Starts refreshers for sources that have none, and restarts those whose settings changed. What they pulled stays.
@@ -104,7 +116,9 @@ impl Refreshers {
             };
             let cancel = CancellationToken::new();
             let work = {
-                let (context, source, cancel) = (Context { client, ..self.context.clone() }, Arc::clone(source), cancel.clone());
+                // Other settings may name other files, which are not to wait for those that hang.
+                let disk = self.disks.remove(&source.id).unwrap_or_default();
+                let (context, source, cancel) = (Context { client, disk, ..self.context.clone() }, Arc::clone(source), cancel.clone());
                 move |replaces| run(context.clone(), Arc::clone(&source), cancel.clone(), replaces)
             };
             let task = tokio::spawn(async move {

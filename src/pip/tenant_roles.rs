@@ -89,7 +89,8 @@ async fn kept(context: &Context, source: &Source, feed: &TenantRoleFeed) -> Opti
 /// The roles, if they are others than before, and when the source said so.
 async fn fetch(context: &Context, feed: &TenantRoleFeed, etag: Option<&str>) -> Result<(Option<Current>, Instant), Failure> {
     let failed = |label, message| Failure { label, message, retry_after: None };
-    let authorization = super::bearer(feed.source.token_file.as_deref()).await.map_err(|message| failed("token_file", message))?;
+    let authorization = super::bearer(&context.disk, feed.source.token_file.as_deref()).await;
+    let authorization = authorization.map_err(|message| failed("token_file", message))?;
     let request = GetRequest {
         url: &feed.source.url,
         if_none_match: etag,

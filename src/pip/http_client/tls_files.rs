@@ -1,7 +1,6 @@
 //! Certificates and keys in PEM files (RFC 7468), which somebody may replace at any time.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::error::ClientError;
+use crate::pip::disk;
 
 /// The longest file. All public authorities together have about 200 KiB.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -75,7 +75,7 @@ impl TlsFiles {
         };
         let Some((certificate, key)) = &self.client else { return Ok(builder.with_no_client_auth()) };
         let chain = certificates(certificate)?;
-        let text = read(key)?;
+        let text = disk::read(key, MAX_BYTES)?;
         // What is wrong with a key is told without any of it.
         let private = PrivateKeyDer::from_pem_slice(&text).map_err(|_| failed(key, "there is no private key in PEM in it".into()))?;
         builder
@@ -99,18 +99,8 @@ fn stamp(path: &Path) -> Result<Stamp, String> {
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
-    read.map_err(|error| failed(path, error.to_string()))?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(failed(path, format!("the file has more than {MAX_BYTES} bytes")));
-    }
-    Ok(bytes)
-}
-
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let text = read(path)?;
+    let text = disk::read(path, MAX_BYTES)?;
     let certificates = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
     let certificates = certificates.map_err(|error| failed(path, format!("it is not well-formed PEM: {error}")))?;
     if certificates.is_empty() {

@@ -148,7 +148,7 @@ async fn pull(
     wait: Duration,
 ) -> Result<(Option<Answered>, Instant), Failure> {
     let url = request_url(feed, position, wait).ok_or_else(|| invalid("the feed's cursor does not fit into a URL".into()))?;
-    let authorization = bearer(feed.token_file.as_deref()).await.map_err(|message| Failure {
+    let authorization = bearer(&context.disk, feed.token_file.as_deref()).await.map_err(|message| Failure {
         label: "token_file",
         message,
         retry_after: None,

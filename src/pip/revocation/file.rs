@@ -21,6 +21,7 @@ use crate::clock;
 use crate::config::Source;
 use crate::pdp::revocation::{Batch, RevocationData, RevocationList};
 use crate::pdp::time::UnixTime;
+use crate::pip::disk::Disk;
 use crate::pip::refresh::{Context, Failure};
 use crate::pip::warm_start::News;
 
@@ -39,11 +40,7 @@ pub async fn refresh(context: &Context, source: &Source, path: &Path, max_stalen
     let mut failures = 0;
     loop {
         let looked = Instant::now();
-        let (file, before) = (Arc::clone(&path), known.clone());
-        // A list of a million entries takes a second to read and sort, which is nothing for a thread that answers checks.
-        let look = spawn_blocking(move || look(&file, before));
-        let found = async { look.await.unwrap_or_else(|error| Err(failure("invalid", error.to_string()))) };
-        let pause = match standby.during(found).await {
+        let pause = match standby.during(look_in_time(&context.disk, &path, known.clone())).await {
             Ok((found, is_new)) => {
                 failures = 0;
                 context.live.publish_revocations(source.id, Arc::clone(&found.data), looked, max_staleness);
@@ -78,8 +75,7 @@ pub fn check(path: &Path) -> Result<(), String> {
 /// Reads the file once, so that the list is there before the first check. Every failure is left to [`refresh`].
 pub async fn read(context: &Context, source: &Source, path: &Path, max_staleness: Duration) {
     let looked = Instant::now();
-    let file: Arc<Path> = path.into();
-    if let Ok(Ok((found, _))) = spawn_blocking(move || look(&file, None)).await {
+    if let Ok((found, _)) = look_in_time(&context.disk, &path.into(), None).await {
         context.live.publish_revocations(source.id, found.data, looked, max_staleness);
     }
 }
@@ -127,6 +123,29 @@ struct Document {
 
 /// Looks at the file, reads it if it may have changed, and says whether it did.
 fn look(path: &Path, known: Option<Known>) -> Result<(Known, bool), Failure> {
+    let now = clock::now();
+    read_if_changed(path, known, now).and_then(|read| read.understood(now))
+}
+
+/// The same where nobody is kept from answering checks, and with a bound on how long the disk may take.
+async fn look_in_time(disk: &Disk, path: &Arc<Path>, known: Option<Known>) -> Result<(Known, bool), Failure> {
+    let (path, now) = (Arc::clone(path), clock::now());
+    let read = disk.wait(move || read_if_changed(&path, known, now)).await;
+    let read = read.map_err(|message| failure("unreadable", format!("it cannot be read: {message}")))??;
+    // A list of a million entries takes a second to sort, which is no fault of the disk's.
+    let understood = spawn_blocking(move || read.understood(now)).await;
+    understood.unwrap_or_else(|error| Err(failure("invalid", error.to_string())))
+}
+
+/// What there was to read.
+enum Content {
+    /// Nothing, since the file is as it was.
+    Nothing(Known),
+    /// All of it, and what was known before.
+    All(Stamp, Vec<u8>, Option<Known>),
+}
+
+fn read_if_changed(path: &Path, known: Option<Known>, now: UnixTime) -> Result<Content, Failure> {
     let unreadable = |error: std::io::Error| failure("unreadable", format!("it cannot be read: {error}"));
     // Asked before opening: opening a pipe would wait for its writer.
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
@@ -134,12 +153,12 @@ fn look(path: &Path, known: Option<Known>) -> Result<(Known, bool), Failure> {
     }
     let file = File::open(path).map_err(unreadable)?;
     let stamp = Stamp::of(&file.metadata().map_err(unreadable)?);
-    let now = clock::now();
     // The clock may have been set back to where entries count again that were forgotten.
     let known = known.filter(|known| known.list.is_complete_at(now));
-    if let Some(known) = known.as_ref().filter(|known| known.settled && known.stamp == stamp) {
-        return Ok((known.clone().without_expired(now), false));
-    }
+    let known = match known {
+        Some(known) if known.settled && known.stamp == stamp => return Ok(Content::Nothing(known)),
+        known => known,
+    };
     let mut bytes = Vec::new();
     if stamp.length <= MAX_BYTES {
         // It may grow meanwhile: one byte more than there may be tells "too large" from "just fits".
@@ -151,15 +170,26 @@ fn look(path: &Path, known: Option<Known>) -> Result<(Known, bool), Failure> {
     if Stamp::of(&file.metadata().map_err(unreadable)?) != stamp {
         return Err(failure("changing", "it changed while it was being read".into()));
     }
-    let hash = digest::digest(&digest::SHA256, &bytes);
-    match known {
-        Some(known) if known.hash.as_ref() == hash.as_ref() => {
-            let settled = known.stamp == stamp;
-            Ok((Known { stamp, settled, ..known }.without_expired(now), false))
-        }
-        _ => {
-            let list = RevocationList::full(parse(&bytes)?, now);
-            Ok((Known { stamp, settled: false, hash, data: Arc::new(list.clone().into()), list }, true))
+    Ok(Content::All(stamp, bytes, known))
+}
+
+impl Content {
+    /// What the file says, and whether that is new.
+    fn understood(self, now: UnixTime) -> Result<(Known, bool), Failure> {
+        let (stamp, bytes, known) = match self {
+            Self::Nothing(known) => return Ok((known.without_expired(now), false)),
+            Self::All(stamp, bytes, known) => (stamp, bytes, known),
+        };
+        let hash = digest::digest(&digest::SHA256, &bytes);
+        match known {
+            Some(known) if known.hash.as_ref() == hash.as_ref() => {
+                let settled = known.stamp == stamp;
+                Ok((Known { stamp, settled, ..known }.without_expired(now), false))
+            }
+            _ => {
+                let list = RevocationList::full(parse(&bytes)?, now);
+                Ok((Known { stamp, settled: false, hash, data: Arc::new(list.clone().into()), list }, true))
+            }
         }
     }
 }

@@ -94,7 +94,7 @@ enum News {
 impl Follower<'_> {
     /// Follows one connection until it fails. Nothing is known of it at first, so it begins with reading everything.
     async fn session(&mut self) -> Result<Infallible, Failure> {
-        let connection = Connection::open(self.redis, &self.source.transport.tls).await?;
+        let connection = Connection::open(self.redis, &self.source.transport.tls, &self.context.disk).await?;
         let mut seen = None;
         let mut all_read = Instant::now();
         loop {

@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, cmd};
+use rustls::ClientConfig;
 use tokio::sync::Notify;
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::link::{Budget, Link};
 use super::{failure, replication};
 use crate::config::{RedisAddress, RedisData, RedisSource, TlsFiles};
+use crate::pip::MAX_SECRET;
+use crate::pip::disk::Disk;
 use crate::pip::http_client;
 use crate::pip::refresh::Failure;
 
@@ -43,8 +45,14 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Connects and signs in.
-    pub(super) async fn open(settings: &RedisSource, tls: &TlsFiles) -> Result<Self, Failure> {
-        let opened = timeout(CONNECT, Self::sign_in(settings, tls)).await;
+    pub(super) async fn open(settings: &RedisSource, tls: &TlsFiles, disk: &Disk) -> Result<Self, Failure> {
+        // A disk that is slow takes nothing from the time that Redis has.
+        let who = identity(settings, disk).await?;
+        let tls = match settings.address {
+            RedisAddress::Tcp { tls: true, .. } => Some(configuration(tls, disk).await?),
+            RedisAddress::Tcp { tls: false, .. } | RedisAddress::Unix(_) => None,
+        };
+        let opened = timeout(CONNECT, Self::sign_in(settings, &who, tls)).await;
         let mut connection = opened.map_err(|_| failure("timeout", "the connection took too long".into()))??;
         match connection.ask::<()>(cmd("CLIENT").arg("TRACKING").arg("ON")).await {
             Ok(()) => connection.tracks = true,
@@ -57,12 +65,7 @@ impl Connection {
         Ok(connection)
     }
 
-    async fn sign_in(settings: &RedisSource, tls: &TlsFiles) -> Result<Self, Failure> {
-        let who = identity(settings).await?;
-        let tls = match settings.address {
-            RedisAddress::Tcp { tls: true, .. } => Some(configuration(tls).await?),
-            RedisAddress::Tcp { tls: false, .. } | RedisAddress::Unix(_) => None,
-        };
+    async fn sign_in(settings: &RedisSource, who: &RedisConnectionInfo, tls: Option<ClientConfig>) -> Result<Self, Failure> {
         let link = Link::open(&settings.address, tls).await?;
         let budget = link.budget();
         let pushed = Arc::new(Pushed::default());
@@ -74,7 +77,7 @@ impl Connection {
             Ok::<(), Infallible>(())
         };
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER)).set_push_sender(on_push);
-        let opened = MultiplexedConnection::new_with_config(&who, link, config).await;
+        let opened = MultiplexedConnection::new_with_config(who, link, config).await;
         let (inner, driver) = opened.map_err(|error| described(&error))?;
         Ok(Self { inner, budget, _driver: AbortOnDropHandle::new(tokio::spawn(driver)), pushed, tracks: false })
     }
@@ -112,14 +115,14 @@ impl Connection {
 }
 
 /// As whom to sign in, and where.
-async fn identity(settings: &RedisSource) -> Result<RedisConnectionInfo, Failure> {
+async fn identity(settings: &RedisSource, disk: &Disk) -> Result<RedisConnectionInfo, Failure> {
     let mut who = RedisConnectionInfo::default()
         .set_protocol(ProtocolVersion::RESP3)
         .set_db(i64::from(settings.database))
         .set_lib_name("portcullis", env!("CARGO_PKG_VERSION"));
     let Some(file) = &settings.password_file else { return Ok(who) };
-    let text = tokio::fs::read_to_string(file).await;
-    let text = text.map_err(|error| failure("password_file", format!("{}: {error}", file.display())))?;
+    let text = disk.read(file, MAX_SECRET).await.map_err(|message| failure("password_file", message))?;
+    let text = str::from_utf8(&text).map_err(|_| failure("password_file", format!("{}: it is no text", file.display())))?;
     let password = text.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
         return Err(failure("password_file", format!("{}: there is no password in it", file.display())));
@@ -132,10 +135,10 @@ async fn identity(settings: &RedisSource) -> Result<RedisConnectionInfo, Failure
 }
 
 /// Whom to trust and who we are, as the files say at this moment.
-async fn configuration(tls: &TlsFiles) -> Result<rustls::ClientConfig, Failure> {
+async fn configuration(tls: &TlsFiles, disk: &Disk) -> Result<ClientConfig, Failure> {
     let files = http_client::TlsFiles { ca: tls.ca.clone(), client: tls.client.clone() };
-    let loaded = spawn_blocking(move || files.load()).await.unwrap_or_else(|error| Err(error.to_string()));
-    loaded.map_err(|message| failure("tls_files", message))
+    let loaded = disk.wait(move || files.load()).await;
+    loaded.flatten().map_err(|message| failure("tls_files", message))
 }
 
 /// An error in our words.

@@ -174,9 +174,10 @@ fn revocations_come_from_several_places_with_a_bound_each() {
         scores: expires
         username: sidecar
         password_file: /run/redis.password
+        must_exist: true
         refresh: 5s
         when_stale: fail_open
-      - { redis: 'redis+unix:///run/redis.sock?db=1', stream: revocations }";
+      - { redis: 'redis+unix:///run/redis.sock?db=1', stream: revocations, must_exist: true }";
     let text = BASE.replace("audiences: [blog]", &format!("audiences: [blog]{revocations}"));
     let configuration = compile(&format!("{text}routes: [{{ path: /, methods: {{ GET: {{ access: authenticated }} }} }}]")).unwrap();
     let issuer = configuration.snapshot.issuers.iter().next().unwrap();
@@ -200,6 +201,7 @@ fn revocations_come_from_several_places_with_a_bound_each() {
         username: None,
         password_file: None,
         data: sets(&["revoked"], RevokedIds::Named, None),
+        must_exist: false,
         refresh: secs(1),
     };
     assert_eq!((&plain.origin, plain.max_staleness), (&RevocationOrigin::Redis(wanted), secs(60)));
@@ -209,12 +211,13 @@ fn revocations_come_from_several_places_with_a_bound_each() {
         username: Some("sidecar".into()),
         password_file: Some("/run/redis.password".into()),
         data: sets(&["tokens", "more-tokens"], RevokedIds::Of(RevocationKind::Token), Some(RedisScores::Expires)),
+        must_exist: true,
         refresh: secs(5),
     };
     assert_eq!((&full.origin, full.when_stale), (&RevocationOrigin::Redis(wanted), WhenStale::FailOpen));
     let RevocationOrigin::Redis(redis) = &stream.origin else { panic!("a Redis") };
     assert_eq!((redis.address.to_string().as_str(), redis.database), ("redis+unix:///run/redis.sock", 1));
-    assert_eq!(redis.data, RedisData::Stream("revocations".into()));
+    assert_eq!((&redis.data, redis.must_exist), (&RedisData::Stream("revocations".into()), true));
 }
 
 #[test]

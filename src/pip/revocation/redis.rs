@@ -5,13 +5,14 @@
 //! "changed" and its answers in one stream and in order: if the answer to a question is there and "changed" is not, nothing had
 //! changed when the question was answered. Where Redis does not track, sets are read whole every `refresh`, and streams looked at.
 //!
-//! What Redis holds is what is revoked: a key that is gone is an empty list, and obeyed. A read counts from the moment at which
+//! What Redis holds is what is revoked: a key that is gone is an empty list, and obeyed, unless keys must exist. A read counts from the moment at which
 //! it began, so it never matters that a set is read in many steps: whatever was in it then and stayed is in the result.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use redis::cmd;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
@@ -129,9 +130,26 @@ impl Follower<'_> {
     }
 
     async fn look(&self, connection: &Connection, seen: Option<&Seen>, whole: bool) -> Result<(Seen, News), Failure> {
+        let (seen, news) = self.look_at_keys(connection, seen, whole).await?;
+        if self.redis.must_exist && !matches!(news, News::None) {
+            // They were there before. One that went away while it was being read looks as if it had ended early.
+            let keys = match &self.redis.data {
+                RedisData::Sets { keys, .. } => keys.as_slice(),
+                RedisData::Stream(key) => std::slice::from_ref(key),
+            };
+            for key in keys {
+                if !connection.ask::<bool>(cmd("EXISTS").arg(&**key)).await? {
+                    return Err(missing(key));
+                }
+            }
+        }
+        Ok((seen, news))
+    }
+
+    async fn look_at_keys(&self, connection: &Connection, seen: Option<&Seen>, whole: bool) -> Result<(Seen, News), Failure> {
         match &self.redis.data {
             RedisData::Sets { keys, ids, scores } => {
-                let shapes = Seen::Sets(sets::look(connection, keys, *scores).await?);
+                let shapes = Seen::Sets(sets::look(connection, keys, *scores, self.redis.must_exist).await?);
                 if !whole && seen == Some(&shapes) {
                     return Ok((shapes, News::None));
                 }
@@ -144,7 +162,7 @@ impl Follower<'_> {
                     Some(Seen::Stream(known)) => Some(known),
                     _ => None,
                 };
-                let (state, news) = stream::look(connection, key, known.filter(|_| !whole), self.list.len()).await?;
+                let (state, news) = stream::look(connection, key, self.redis.must_exist, known.filter(|_| !whole), self.list.len()).await?;
                 Ok((Seen::Stream(state), news))
             }
         }
@@ -199,6 +217,11 @@ fn failure(label: &'static str, message: String) -> Failure {
 /// More than is read.
 fn too_large(entries: u64) -> Failure {
     failure("too_large", format!("Redis has {entries} entries, and at most {MAX_ENTRIES} are read"))
+}
+
+/// There is nothing where there has to be something.
+fn missing(key: &str) -> Failure {
+    failure("missing", format!("the key '{key}' is not there, and because of 'must_exist' that is no empty list"))
 }
 
 fn invalid(key: &str, message: &str) -> Failure {

@@ -28,6 +28,8 @@ pub struct RedisSource {
     pub password_file: Option<PathBuf>,
     /// What is read.
     pub data: RedisData,
+    /// A key that is not there is a failure; otherwise it is an empty list.
+    pub must_exist: bool,
     /// How often is asked whether there is something new, when Redis does not say so itself.
     pub refresh: Duration,
 }
@@ -116,6 +118,7 @@ pub(super) fn read(map: &mut Map<'_>, max_staleness: Option<Duration>, problems:
     let scores = map.take("scores").map(|node| {
         node.choice(problems, &[("expires", RedisScores::Expires), ("before", RedisScores::Before), ("ignored", RedisScores::Ignored)])
     });
+    let must_exist = map.take("must_exist").map_or(Some(false), |node| node.bool(problems));
     let set = map.take("set").map(|node| keys(&node, problems));
     let stream = map.take("stream").map(|node| node.string(problems).map(|key| key.value.into()));
     let (only_for_sets, data) = match (set, stream) {
@@ -152,6 +155,7 @@ pub(super) fn read(map: &mut Map<'_>, max_staleness: Option<Duration>, problems:
         username: optional(username)?,
         password_file: optional(password_file)?,
         data: data?,
+        must_exist: must_exist?,
         refresh: refresh?,
     })
 }

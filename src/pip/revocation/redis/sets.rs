@@ -8,7 +8,7 @@
 use redis::cmd;
 
 use super::connection::Connection;
-use super::{MAX_ENTRIES, PAGE, failure, invalid, members, too_large};
+use super::{MAX_ENTRIES, PAGE, failure, invalid, members, missing, too_large};
 use crate::config::{RedisScores, RevokedIds};
 use crate::pdp::revocation::Batch;
 use crate::pip::refresh::Failure;
@@ -34,11 +34,17 @@ impl Shape {
 }
 
 /// Looks what the keys are, without reading them.
-pub(super) async fn look(connection: &Connection, keys: &[Box<str>], scores: Option<RedisScores>) -> Result<Vec<Shape>, Failure> {
+pub(super) async fn look(
+    connection: &Connection,
+    keys: &[Box<str>],
+    scores: Option<RedisScores>,
+    must_exist: bool,
+) -> Result<Vec<Shape>, Failure> {
     let mut shapes = Vec::with_capacity(keys.len());
     for key in keys {
         let kind: String = connection.ask(cmd("TYPE").arg(&**key)).await?;
         shapes.push(match kind.as_str() {
+            "none" if must_exist => return Err(missing(key)),
             "none" => Shape::Missing,
             "set" => Shape::Set(connection.ask(cmd("SCARD").arg(&**key)).await?),
             // Taken for another thing than it is, a score would make entries vanish.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use redis::{Value, cmd, from_redis_value};
 
 use super::connection::Connection;
-use super::{MAX_ENTRIES, News, PAGE, failure, invalid, members, too_large};
+use super::{MAX_ENTRIES, News, PAGE, failure, invalid, members, missing, too_large};
 use crate::pdp::revocation::Batch;
 use crate::pip::refresh::Failure;
 
@@ -78,8 +78,14 @@ impl State {
 
 /// Looks at a stream, and reads of it what is new or, if nothing is known of it or it has to be, everything. So many entries are
 /// held of it by now.
-pub(super) async fn look(connection: &Connection, key: &str, known: Option<&State>, held: usize) -> Result<(State, News), Failure> {
-    let state = state(connection, key).await?;
+pub(super) async fn look(
+    connection: &Connection,
+    key: &str,
+    must_exist: bool,
+    known: Option<&State>,
+    held: usize,
+) -> Result<(State, News), Failure> {
+    let state = state(connection, key, must_exist).await?;
     if let Some(known) = known.filter(|_| held as u64 <= 2 * state.length + SPARE) {
         match state.step_from(known) {
             Step::Nothing => return Ok((state, News::None)),
@@ -100,9 +106,10 @@ pub(super) async fn look(connection: &Connection, key: &str, known: Option<&Stat
     Ok((state, News::All(batch)))
 }
 
-async fn state(connection: &Connection, key: &str) -> Result<State, Failure> {
+async fn state(connection: &Connection, key: &str, must_exist: bool) -> Result<State, Failure> {
     let kind: String = connection.ask(cmd("TYPE").arg(key)).await?;
     match kind.as_str() {
+        "none" if must_exist => return Err(missing(key)),
         "none" => return Ok(State::default()),
         "stream" => {}
         other => return Err(failure("wrong_type", format!("the key '{key}' is a {other}, and 'stream' reads streams"))),

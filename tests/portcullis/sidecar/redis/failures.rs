@@ -48,6 +48,69 @@ async fn a_redis_that_hangs_is_no_confirmation() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_lost_its_data_revokes_no_less_where_keys_must_exist() {
+    for (source, keep, revoke) in [
+        ("set: [revoked, more]", "SADD more sid:none", "SADD revoked sid:stolen"),
+        ("set: revoked, scores: ignored", "ZADD revoked 0 sid:none", "ZADD revoked 0 sid:stolen"),
+        ("stream: revoked", "XADD revoked * type sid id none", "XADD revoked * type sid id stolen"),
+    ] {
+        let folder = mesh::folder();
+        let redis = Redis::start(folder.path()).await;
+        let pair = Pair::of(redis, folder, &format!("{source}, must_exist: true, {OFTEN}")).await;
+        let (good, revoked) = (of_session("good"), of_session("stolen"));
+        // Nothing yet: that is not the same as nobody.
+        pair.counts("missing").await;
+        assert_eq!(pair.reason(&good).await, STALE, "{source}");
+        pair.redis.run::<redis::Value>(keep);
+        pair.redis.run::<redis::Value>(revoke);
+        pair.becomes(&good, PASSES).await;
+        assert_eq!(pair.reason(&revoked).await, REVOKED, "{source}");
+        pair.lab.sidecar.ready().await;
+        pair.redis.run::<()>("FLUSHALL");
+        pair.counts("missing").await;
+        goes_stale(&pair, &good, &revoked).await;
+        // One of two keys is not enough.
+        pair.redis.run::<redis::Value>(revoke);
+        if source.contains("more") {
+            pair.counts("missing").await;
+            assert_eq!(pair.reason(&good).await, STALE, "{source}");
+            pair.redis.run::<redis::Value>(keep);
+        }
+        pair.becomes(&good, PASSES).await;
+        assert_eq!(pair.reason(&revoked).await, REVOKED, "{source}");
+        pair.lab.sidecar.ready().await;
+    }
+}
+
+/// A long read that stops short because the key goes away looks like one that has come to its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_goes_away_while_it_is_read_is_not_the_list_up_to_there() {
+    const MEMBERS: f64 = 100_000.0;
+    let folder = mesh::folder();
+    let redis = Redis::start(folder.path()).await;
+    fill(&redis);
+    let pair = Pair::of(redis, folder, "set: revoked, must_exist: true, refresh: 200ms, max_staleness: 1h").await;
+    for round in 0..8 {
+        pair.holds(MEMBERS).await;
+        let missed = pair.counted("missing").await;
+        // At another moment of the read each time.
+        pair.redis.run::<()>("SADD revoked sid:other");
+        tokio::time::sleep(std::time::Duration::from_millis(fastrand::u64(0..150))).await;
+        pair.redis.run::<()>("FLUSHALL");
+        wait::until_true("a failure", PATIENCE, async || pair.counted("missing").await > missed).await;
+        let held = pair.lab.sidecar.metrics().await.find("portcullis_revocation_entries{issuer=\"main\",source=\"redis\"}").unwrap();
+        assert!(held >= MEMBERS, "{held} entries in round {round}");
+        fill(&pair.redis);
+    }
+}
+
+/// A set that takes many steps to read.
+fn fill(redis: &Redis) {
+    let script = "for i = 1, 100000 do redis.call('SADD', 'revoked', 'sid:' .. i) end";
+    redis.run_words::<redis::Value>(&["EVAL", script, "0"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_that_cannot_be_read_fails_all_of_them() {
     let pair = Pair::ready(&format!("set: revoked, scores: expires, {OFTEN}")).await;
     let (good, revoked) = (of_session("good"), of_session("stolen"));

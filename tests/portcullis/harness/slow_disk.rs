@@ -1,7 +1,7 @@
-//! A disk on which writing to one file takes as long as the test likes.
+//! A disk on which reading one file, and writing to it, takes as long as the test likes.
 //!
 //! Nobody but the system's administrator can make a disk slow. So this is a small library that is loaded into the program before
-//! the C library, and holds its `write(2)` and `fdatasync(2)`.
+//! the C library, and holds its `read(2)`, `write(2)` and `fdatasync(2)`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,13 @@ static void hold(int fd) {
     path[length] = 0;
     if (strcmp(path, file) != 0) return;
     while (access(flag, F_OK) == 0) usleep(2000);
+}
+
+ssize_t read(int fd, void *bytes, size_t length) {
+    static ssize_t (*next)(int, void *, size_t);
+    if (!next) next = (ssize_t (*)(int, void *, size_t))dlsym(RTLD_NEXT, "read");
+    hold(fd);
+    return next(fd, bytes, length);
 }
 
 ssize_t write(int fd, const void *bytes, size_t length) {
@@ -68,7 +75,7 @@ impl SlowDisk {
         [("LD_PRELOAD", &self.library), ("SLOW_FILE", &self.file), ("SLOW_WHILE", self.flag.to_str().expect("a printable path"))]
     }
 
-    /// Whether everything that is written to the file hangs from now on.
+    /// Whether everything that is read from the file or written to it hangs from now on.
     pub fn hang(&self, hangs: bool) {
         if hangs {
             fs::write(&self.flag, "").expect("a flag");

@@ -9,8 +9,11 @@ use serde_json::json;
 use super::POST;
 use crate::harness::check::{Ask, Verdict};
 use crate::harness::lab::Lab;
+use crate::harness::sidecar::{self, Sidecar};
+use crate::harness::slow_disk::SlowDisk;
+use crate::harness::stub::Stub;
 use crate::harness::wait::{self, PATIENCE};
-use crate::harness::{token, turn};
+use crate::harness::{mesh, token, turn};
 
 const FORGED: usize = 2_000;
 
@@ -70,4 +73,31 @@ async fn a_key_that_appears_is_found_by_the_first_token_that_names_it() {
     // For some seconds the sidecar remembers that the key was not there.
     wait::until_true("the new key to be known", PATIENCE, async || lab.sidecar.ask(&new).await.passes).await;
     assert!(lab.sidecar.ask(&old).await.passes);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_hangs_under_a_file_of_keys_is_a_failure_and_holds_one_thread() {
+    let (folder, stub) = (mesh::folder(), Stub::start().await);
+    let keys = folder.path().join("keys.json");
+    let disk = SlowDisk::under(&keys);
+    let policy = sidecar::policy(folder.path(), &stub.url());
+    let sidecar = Sidecar::start_with(folder.path(), &policy, &disk.environment()).await;
+    sidecar.ready().await;
+    let good = format!("Bearer {}", token::mint_second(json!({})));
+    let counted = async |result: &str| {
+        let series = format!("portcullis_refreshes_total{{feed=\"keys\",issuer=\"second\",result=\"{result}\"}}");
+        sidecar.metrics().await.find(&series).unwrap_or(0.0)
+    };
+    let open = || {
+        let descriptors = std::fs::read_dir(format!("/proc/{}/fd", sidecar.process.id())).unwrap();
+        descriptors.filter(|one| std::fs::read_link(one.as_ref().unwrap().path()).is_ok_and(|file| file == keys)).count()
+    };
+    disk.hang(true);
+    // The second one has waited for the first.
+    wait::until_true("two failures", PATIENCE, async || counted("file").await >= 2.0).await;
+    assert_eq!(open(), 1, "reads are under way");
+    assert!(sidecar.ask(&Ask::get(POST).header("authorization", &good)).await.passes);
+    let before = counted("ok").await;
+    disk.hang(false);
+    wait::until_true("the keys to be read", PATIENCE, async || counted("ok").await > before).await;
 }

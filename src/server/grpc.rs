@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -24,7 +25,7 @@ const WINDOW: u32 = 1024 * 1024;
 /// What one call may have waiting to be sent, in bytes. Answers are shorter.
 const SEND_BUFFER: usize = 64 * 1024;
 /// Streams that a peer reset before they were looked at, and streams that we reset for an error of the peer's: with more of either, the
-/// connection ends (`ENHANCE_YOUR_CALM`).
+/// connection ends (`ENHANCE_YOUR_CALM`). Errors are counted as long as a connection lives. See [`Service::take_rest`].
 const MAX_RESETS_BEFORE_CALL: usize = 20;
 const MAX_ERROR_RESETS: usize = 128;
 /// The client's connection preface (RFC 9113 section 3.4).
@@ -43,12 +44,21 @@ pub(super) struct Patience {
     pub ping: (Duration, Duration),
     /// For a connection that is being closed and was good for nothing so far.
     pub farewell: Duration,
+    /// For a message that still comes after its answer.
+    pub rest: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { preface: seconds(5), first_call: seconds(60), stuck: seconds(60), ping: (seconds(60), seconds(20)), farewell: seconds(1) }
+        Self {
+            preface: seconds(5),
+            first_call: seconds(60),
+            stuck: seconds(60),
+            ping: (seconds(60), seconds(20)),
+            farewell: seconds(1),
+            rest: seconds(5),
+        }
     }
 }
 
@@ -144,15 +154,36 @@ impl Service {
         let open = progress.begin();
         if request.uri().path() == ext_authz::CHECK_PATH {
             let call = self.checks.begin(request.headers());
-            return Todo::Check(call, request.into_body(), open);
+            return Todo::Check(Arc::clone(self), call, request.into_body(), open);
         }
         Todo::Other(Arc::clone(self), request)
     }
 
+    /// Takes in what a peer still sends of a message that is answered already, because there was no place for it or it is too long.
+    ///
+    /// To drop it would reset the stream, and what was on its way by then would soon belong to a stream that nobody remembers: an error,
+    /// of which a connection may have only so many. A busy connection would end with all that is in flight on it, for no fault of its
+    /// peer's. Until its message has ended, a call counts among those that the connection may have open.
+    fn take_rest(&self, mut body: Incoming) {
+        if body.is_end_stream() || self.end.goodbye.is_cancelled() {
+            return;
+        }
+        let (goodbye, within) = (self.end.goodbye.clone(), self.patience.rest);
+        tokio::spawn(async move {
+            let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+            tokio::select! {
+                () = rest => {}
+                () = tokio::time::sleep(within) => {}
+                () = goodbye.cancelled() => {}
+            }
+        });
+    }
+
     async fn respond(todo: Todo) -> Result<http::Response<AnswerBody>, Infallible> {
         Ok(match todo {
-            Todo::Check(call, body, open) => {
-                let answer = ext_authz::answer(call.answer(body).await);
+            Todo::Check(service, call, mut body, open) => {
+                let answer = ext_authz::answer(call.answer(&mut body).await);
+                service.take_rest(body);
                 answer.map(|body| AnswerBody { kind: Kind::Check(body), _open: Some(open) })
             }
             // A watcher's call stays open, which is no sign of anything.
@@ -165,7 +196,7 @@ impl Service {
 }
 
 enum Todo {
-    Check(Call, Incoming, OpenCall),
+    Check(Arc<Service>, Call, Incoming, OpenCall),
     Other(Arc<Service>, http::Request<Incoming>),
 }
 

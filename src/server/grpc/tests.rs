@@ -19,7 +19,7 @@ const SHORT: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(60);
 
 fn patience() -> Patience {
-    Patience { preface: LONG, first_call: LONG, stuck: LONG, ping: (LONG, LONG), farewell: SHORT }
+    Patience { preface: LONG, first_call: LONG, stuck: LONG, ping: (LONG, LONG), farewell: SHORT, rest: LONG }
 }
 
 /// A connection that is served with this much patience, and how it is told of the end.

@@ -131,6 +131,36 @@ async fn a_message_that_does_not_come_is_not_waited_for() {
     assert_eq!(lab.sidecar.metrics().await.reason("deadline_exceeded"), 2);
 }
 
+/// Whoever is refused before the message is there still sends it, which is no fault: the connection and what else is on it live.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_that_come_after_their_refusal_do_not_end_a_connection() {
+    let lab = lab("{ checks: 1 }").await;
+    let mut peer = Peer::connect(lab.sidecar.grpc).await;
+    let healthy = message(&Ask::get("/blog/health"));
+    let streams = || (1..800).step_by(2);
+    // All of the answers fit before any of them is acknowledged.
+    peer.send(&frames::frame(frames::WINDOW_UPDATE, 0, 0, &(1_u32 << 24).to_be_bytes())).await.expect("a connection");
+    for stream in streams() {
+        peer.send(&frames::frame(HEADERS, END_HEADERS, stream, &check_headers(&[]))).await.expect("a connection");
+    }
+    // A few have a place as long as their messages are about to come.
+    let mut refused = 0;
+    while refused < 390 {
+        let frame = peer.next().await.expect("a frame");
+        refused += usize::from(frame.kind == HEADERS && frame.flags & END_STREAM != 0);
+    }
+    for stream in streams() {
+        peer.send(&frames::frame(frames::DATA, END_STREAM, stream, &healthy)).await.expect("a connection");
+    }
+    let mut next = (801..1001).step_by(2);
+    let mut passes = false;
+    while !passes {
+        let stream = next.next().expect("one of so many to find a place");
+        peer.send(&whole(stream, &[], &Ask::get("/blog/health"))).await.expect("the same connection");
+        passes = Verdict::of(&peer.answer(stream).await).passes;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_callers_deadline_is_kept() {
     let lab = lab("{}").await;

@@ -129,10 +129,18 @@ impl Call {
         // One request that breaks something is refused; the process and everybody else's requests live.
         let answer = answer.unwrap_or_else(|| {
             tracing::error!("a check panicked and was refused");
-            self.server.refuse(Reason::InternalError)
+            self.refuse_what_broke()
         });
         self.is_answered = true;
         answer
+    }
+
+    /// The answer to a call whose work panicked. If that happened while it waited, its route can ask for a record.
+    fn refuse_what_broke(&mut self) -> Bytes {
+        let begun = self.begun.take();
+        let given_up =
+            catch_unwind(AssertUnwindSafe(|| begun.map(|(message, check)| self.server.give_up(check, &message, Reason::InternalError))));
+        given_up.ok().flatten().unwrap_or_else(|| self.server.refuse(Reason::InternalError))
     }
 
     async fn work<B>(&mut self, body: B) -> Bytes
@@ -230,6 +238,9 @@ impl Call {
                         true
                     }
                 };
+                #[cfg(test)]
+                super::tests::stumble("wait", &message);
+                // From here on the next attempt sees to the record.
                 let begun = self.begun.take();
                 if let (false, Some((_, check))) = (is_in_time, begun) {
                     return server.give_up(check, &message, Reason::DeadlineExceeded);
@@ -237,8 +248,6 @@ impl Call {
                 questions += 1;
                 asked = Some(wanted);
             }
-            #[cfg(test)]
-            super::tests::stumble("wait", &message);
             match server.attempt(&message, started, asking) {
                 Ok(answer) => return answer,
                 Err(next) => waiting = next,

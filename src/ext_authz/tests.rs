@@ -28,6 +28,7 @@ routes:
   - { path: /private, methods: { GET: { access: authenticated } } }
   - { path: "/people/{user}", targets: { user: { path: user } }, methods: { GET: { manages: user } } }
   - { path: /audited, audit: true, methods: { GET: { access: public } } }
+  - { path: "/audited/{user}", audit: true, targets: { user: { path: user } }, methods: { GET: { manages: user } } }
 "#;
 
 fn configuration() -> Configuration {
@@ -132,8 +133,12 @@ fn what_is_no_http_request_is_refused() {
 
 /// A server whose directory lets wait this long and never answers, and what it is asked.
 fn with_directory(deadline: Duration) -> (AuthorizationServer, Receiver<Question>) {
+    with_directory_and_trail(deadline, None)
+}
+
+fn with_directory_and_trail(deadline: Duration, trail: Option<Trail>) -> (AuthorizationServer, Receiver<Question>) {
     let Configuration { snapshot, sources, .. } = configuration();
-    let server = serving(snapshot, None);
+    let server = serving(snapshot, trail);
     let live = &server.inner.live;
     let keys = Arc::new(KeySet::parse(key_set(&["rsa-a"]).unwrap().to_string().as_bytes(), &[Algorithm::Rs256]).unwrap());
     let mut questions = None;
@@ -149,10 +154,14 @@ fn with_directory(deadline: Duration) -> (AuthorizationServer, Receiver<Question
 
 /// A request that the directory has to be asked for.
 fn about_bob(headers: &[(&str, &str)]) -> Vec<u8> {
+    from_boss("/people/bob", headers)
+}
+
+fn from_boss(path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     let now = clock::now().as_seconds();
     let claims = json!({ "iss": "https://id.example.com", "aud": "blog", "roles": ["boss"], "iat": now, "exp": now + 60 });
     let token = format!("Bearer {}", String::from_utf8(TokenSpec::with_claims(claims).mint().unwrap()).unwrap());
-    message(http("/people/bob", &[headers, &[("authorization", &token)]].concat()))
+    message(http(path, &[headers, &[("authorization", &token)]].concat()))
 }
 
 #[tokio::test]
@@ -303,19 +312,35 @@ fn what_has_to_be_recorded_first_and_cannot_be_is_refused() {
     assert!(reason.contains("audit_unavailable"), "{reason}");
 }
 
+/// A new trail in this file.
+fn trail(file: &std::path::Path, when_unwritable: WhenUnwritable) -> Trail {
+    let (file, deadline) = (file.to_path_buf(), Duration::from_secs(1));
+    Trail::open(&AuditSettings { file, when_unwritable, key_file: None, max_queue: 4, deadline, sync: false }, "r").unwrap()
+}
+
+#[tokio::test]
+async fn a_check_that_panics_while_it_waits_is_recorded_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, when_unwritable) in [WhenUnwritable::Continue, WhenUnwritable::Deny].into_iter().enumerate() {
+        let file = folder.path().join(format!("{number}.jsonl"));
+        let trail = trail(&file, when_unwritable);
+        let (server, _questions) = with_directory_and_trail(Duration::from_millis(1), Some(trail.clone()));
+        let (_, status, reason) = called(server.begin(&HeaderMap::new()), &from_boss("/audited/bob", &[("x", "panic-at-wait")])).await;
+        assert_eq!(status, Some(503));
+        assert!(reason.contains("internal_error"), "{reason}");
+        assert_eq!((counted(&server, Reason::InternalError), counted(&server, Reason::Cancelled)), (1, 0));
+        trail.close().await;
+        let text = std::fs::read_to_string(file).unwrap();
+        let records: Vec<_> = text.lines().filter(|line| line.contains("/audited/{user}")).collect();
+        assert!(matches!(*records, [record] if record.contains("\"reason\":\"") && record.contains("503")), "{text}");
+    }
+}
+
 #[test]
 fn what_need_not_be_recorded_first_passes_and_is_recorded() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("audit.jsonl");
-    let settings = AuditSettings {
-        file: file.clone(),
-        when_unwritable: WhenUnwritable::Continue,
-        key_file: None,
-        max_queue: 4,
-        deadline: Duration::from_secs(1),
-        sync: false,
-    };
-    let trail = Trail::open(&settings, "r").unwrap();
+    let trail = trail(&file, WhenUnwritable::Continue);
     let response =
         CheckResponse::decode(serving(configuration().snapshot, Some(trail.clone())).check(&message(http("/audited", &[])))).unwrap();
     assert_eq!(response.status.unwrap().code, 0);

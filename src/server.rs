@@ -226,9 +226,7 @@ fn open_doors(bound: Vec<Bound>, service: grpc::Service, gate: Gate, end: grpc::
     let service = Arc::new(service);
     let (stop, connections, mut accepting) = (CancellationToken::new(), TaskTracker::new(), JoinSet::new());
     let mut claims = Vec::new();
-    let (sockets, others): (Vec<Bound>, Vec<Bound>) = bound.into_iter().partition(|bound| matches!(bound, Bound::Unix(..)));
-    for bound in others.into_iter().chain(sockets) {
-        let listener = bound.open()?;
+    for listener in bind::open(bound)? {
         if let Listener::Unix(_, file) = &listener {
             claims.push(file.claim());
         }

@@ -18,6 +18,9 @@ pub(super) const BACKLOG: u16 = 1024;
 /// The longest path of a Unix socket (`sun_path` without its final NUL).
 const MAX_SOCKET_PATH: usize = 107;
 
+/// What is appended to the name of a socket that waits, for the one whose place it takes.
+const BEFORE: &str = ".before";
+
 /// Whether somebody else may be listening already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
@@ -154,16 +157,65 @@ pub(super) fn address_of(listener: &TcpListener) -> String {
     listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string())
 }
 
-impl Bound {
-    /// Begins to listen where everybody looks. Whoever listened there before is not found any more.
-    pub fn open(self) -> Result<Listener, String> {
-        match self {
-            Self::Tcp(socket) => listen(socket).map(Listener::Tcp),
-            Self::Unix(listener, file, path) if file.path == path => Ok(Listener::Unix(listener, file)),
-            Self::Unix(listener, mut file, path) => {
-                std::fs::rename(&file.path, &path).map_err(|error| format!("cannot take over unix:{}: {error}", path.display()))?;
-                file.path = path;
-                Ok(Listener::Unix(listener, file))
+/// Begins to listen where everybody looks, everywhere or nowhere. Whoever listened at these paths before is not found any more.
+///
+/// # Errors
+/// When an address or a path cannot be had. Then everybody who was found before is found again.
+pub(super) fn open(bound: Vec<Bound>) -> Result<Vec<Listener>, String> {
+    let (mut listeners, mut sockets) = (Vec::new(), Vec::new());
+    for bound in bound {
+        match bound {
+            Bound::Tcp(socket) => listeners.push(Listener::Tcp(listen(socket)?)),
+            Bound::Unix(listener, file, path) => sockets.push((listener, file, path)),
+        }
+    }
+    // These come last: from here on another sidecar can be out of its place.
+    let mut replaced = Vec::new();
+    for (listener, mut file, path) in sockets {
+        if file.path != path {
+            let before = Replaced::keep(&path);
+            // What was replaced so far is put back when this returns.
+            std::fs::rename(&file.path, &path).map_err(|error| format!("cannot take over unix:{}: {error}", path.display()))?;
+            replaced.extend(before);
+            file.path = path;
+        }
+        listeners.push(Listener::Unix(listener, file));
+    }
+    replaced.iter_mut().for_each(Replaced::forget);
+    Ok(listeners)
+}
+
+/// Another process's socket, under another name, until it is sure that its place is taken. Dropped before, it gets that back.
+struct Replaced {
+    path: PathBuf,
+    kept: Option<PathBuf>,
+}
+
+impl Replaced {
+    /// `None`: there is nobody, or the file system has no second names; then it cannot be put back.
+    fn keep(path: &Path) -> Option<Self> {
+        let mut name = beside(path).into_os_string();
+        name.push(BEFORE);
+        let kept = PathBuf::from(name);
+        std::fs::hard_link(path, &kept).ok()?;
+        Some(Self { path: path.to_path_buf(), kept: Some(kept) })
+    }
+
+    fn forget(&mut self) {
+        if let Some(kept) = self.kept.take() {
+            let _ = std::fs::remove_file(kept);
+        }
+    }
+}
+
+impl Drop for Replaced {
+    fn drop(&mut self) {
+        // Where nothing was replaced, both names are of one file, and the system leaves both.
+        let Some(kept) = &self.kept else { return };
+        match std::fs::rename(kept, &self.path) {
+            Ok(()) => self.forget(),
+            Err(error) => {
+                tracing::error!(path = %self.path.display(), %error, "the other sidecar's socket cannot be put back in its place")
             }
         }
     }
@@ -216,6 +268,7 @@ async fn remove_leftovers(path: &Path) {
     for entry in entries.flatten() {
         let other = entry.file_name();
         let number = other.to_str().and_then(|other| other.strip_prefix(name)?.strip_prefix('.'));
+        let number = number.map(|number| number.strip_suffix(BEFORE).unwrap_or(number));
         let is_ours = number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
         if is_ours && entry.file_type().is_ok_and(|kind| kind.is_socket()) && is_dead(&entry.path()).await {
             let _ = std::fs::remove_file(entry.path());
@@ -227,3 +280,6 @@ async fn remove_leftovers(path: &Path) {
 async fn is_dead(path: &Path) -> bool {
     UnixStream::connect(path).await.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,8 +36,9 @@ use file::TrailFile;
 use record::{Event, Outcome};
 use writer::{Entry, Message, Writer};
 
-/// How long a process that still writes to the file has to end: a little longer than a sidecar takes to drain.
-const PATIENCE: Duration = Duration::from_secs(12);
+/// How long a process that still writes to the file has to end: longer than a sidecar takes to end with the
+/// defaults of `shutdown`, which is 15 s and a little for what is cut and written last.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How long the last records have to be written at the end.
 const CLOSE: Duration = Duration::from_secs(2);
 

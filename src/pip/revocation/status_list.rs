@@ -121,20 +121,23 @@ pub async fn refresh(context: &Context, source: &Source, feed: &StatusListFeed) 
     }
 }
 
-/// What was kept of the list, and what steps in with it. It is verified like one that was fetched, with the keys of now.
+/// What was kept of the list, and what steps in with it. It is verified like one that was fetched, with the keys of now. Past its `exp`
+/// it steps in as one that is too old, as it would be in a process that went on, and no older one takes its place.
 async fn kept(context: &Context, source: &Source, feed: &StatusListFeed, keys: &Arc<KeySet>) -> Option<(Held, Standby)> {
     let (rules, keys, bound) = (feed.rules.clone(), Arc::clone(keys), feed.source.max_staleness);
     let parse = move |document: &[u8]| {
         let text = std::str::from_utf8(document).map_err(|error| error.to_string())?;
-        rules.verify(text, &keys, clock::now()).map_err(|refused| refused.to_string())
+        rules.verify_kept(text, &keys, clock::now()).map_err(|refused| refused.to_string())
     };
     let kept = context.warm_start.document(Kind::StatusList, source, bound, parse).await?;
     let (id, confirmed) = (source.id, kept.confirmed);
     // The bound counts from when the list was confirmed, and what is left until its `exp` from now on.
-    let left = kept.data.0.good_for(clock::now(), bound).unwrap_or_default();
-    let good_for = kept.good_for(bound).min(confirmed.elapsed() + left);
+    let left = kept.data.0.good_for(clock::now(), bound);
+    let good_for = kept.good_for(bound).min(confirmed.elapsed() + left.unwrap_or_default());
     let Kept { data: (list, document), etag, .. } = &kept;
-    let held = Held { data: Arc::new(list.clone().into()), etag: etag.clone(), document: Some(document.clone()) };
+    // That a list which has expired did not change would be no news.
+    let etag = etag.clone().filter(|_| left.is_some());
+    let held = Held { data: Arc::new(list.clone().into()), etag, document: Some(document.clone()) };
     let data = Arc::clone(&held.data);
     let standby =
         kept.standby(Kind::StatusList, source, &context.live, move |live| live.publish_revocations(id, data, confirmed, good_for));

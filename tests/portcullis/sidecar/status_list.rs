@@ -291,11 +291,7 @@ async fn a_list_that_was_kept_steps_in_after_a_restart_and_no_older_one_takes_it
         format!("warm_start: {{ directory: \"{}\" }}\n{text}", directory.display())
     })
     .await;
-    wait::until_true("the list on disk", PATIENCE, async || {
-        let names = std::fs::read_dir(&directory).into_iter().flatten().map(|entry| entry.expect("a file").file_name());
-        names.filter_map(|name| name.into_string().ok()).any(|name| name.starts_with("status_list-") && name.ends_with(".head"))
-    })
-    .await;
+    wait::until_true("the list on disk", PATIENCE, async || is_kept(&directory)).await;
     server.answer("1", 503, "text/plain", String::new());
     lab.sidecar.restart().await;
     let (good, bad) = (bearer(&server, "1", GOOD), bearer(&server, "1", BAD));
@@ -306,4 +302,38 @@ async fn a_list_that_was_kept_steps_in_after_a_restart_and_no_older_one_takes_it
     server.publish("1", server.list("1", &[]).with("iat", json!(token::now() - 3600)).sign());
     wait::until_true("the old list", PATIENCE, async || fetches(&lab.sidecar.metrics().await, "rolled_back") > 0.0).await;
     assert_eq!(lab.sidecar.ask(&bad).await.reason, "token_revoked");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_was_kept_and_has_expired_counts_as_one_that_is_too_old() {
+    let server = StatusListServer::start().await;
+    let issued = token::now();
+    server.publish("1", server.list("1", &[(BAD, 1)]).with("iat", json!(issued)).with("exp", json!(issued + 4)).sign());
+    let kept = tempfile::tempdir().expect("a folder");
+    let directory = kept.path().join("kept");
+    let mut lab = Lab::with_policy(|text| {
+        let text = with_lists(&text, &server, &["1"], "refresh: 1s, max_staleness: 10m, when_stale: fail_open");
+        format!("warm_start: {{ directory: \"{}\" }}\n{text}", directory.display())
+    })
+    .await;
+    wait::until_true("the list on disk", PATIENCE, async || is_kept(&directory)).await;
+    server.answer("1", 503, "text/plain", String::new());
+    wait::until_true("the list to expire", PATIENCE, async || token::now() > issued + 4).await;
+    lab.sidecar.restart().await;
+    let (good, bad) = (bearer(&server, "1", GOOD), bearer(&server, "1", BAD));
+    let [good, bad] = [&good, &bad].map(|token| Ask::get(POST).header("authorization", token));
+    assert!(lab.sidecar.ask(&good).await.passes);
+    assert_eq!(lab.sidecar.ask(&bad).await.reason, "token_revoked");
+
+    server.publish("1", server.list("1", &[]).with("iat", json!(issued - 1)).sign());
+    wait::until_true("the old list", PATIENCE, async || fetches(&lab.sidecar.metrics().await, "rolled_back") > 0.0).await;
+    assert_eq!(lab.sidecar.ask(&bad).await.reason, "token_revoked");
+    server.publish("1", server.list("1", &[]).sign());
+    until_it_says(&lab, &bad, "allowed").await;
+}
+
+/// Whether a status list was kept there.
+fn is_kept(directory: &std::path::Path) -> bool {
+    let names = std::fs::read_dir(directory).into_iter().flatten().map(|entry| entry.expect("a file").file_name());
+    names.filter_map(|name| name.into_string().ok()).any(|name| name.starts_with("status_list-") && name.ends_with(".head"))
 }

@@ -92,12 +92,32 @@ impl fmt::Display for ListRefused {
     }
 }
 
+/// What becomes of a list whose `exp` has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expired {
+    Refused,
+    Read,
+}
+
 impl StatusListRules {
     /// Verifies a Status List Token, the cheap checks first: nothing is decompressed that no key of the issuer signed.
     ///
     /// # Errors
     /// Why it is refused.
     pub fn verify(&self, text: &str, keys: &KeySet, now: UnixTime) -> Result<StatusList, ListRefused> {
+        self.read(text, keys, now, Expired::Refused)
+    }
+
+    /// The same for a list that was verified before and kept since: its `exp` may have passed, so that [`StatusList::good_for`] says
+    /// that it is good no more. It is still the last one that was known, which no older one follows.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn verify_kept(&self, text: &str, keys: &KeySet, now: UnixTime) -> Result<StatusList, ListRefused> {
+        self.read(text, keys, now, Expired::Read)
+    }
+
+    fn read(&self, text: &str, keys: &KeySet, now: UnixTime, expired: Expired) -> Result<StatusList, ListRefused> {
         let jws = CompactJws::parse(text).map_err(|_| ListRefused::Malformed)?;
         // Kinds of token exclude each other (RFC 8725 section 3.11): one that is good for getting in is no list.
         if jws.header.typ.as_deref() != Some(STATUS_LIST_TYPE) {
@@ -115,7 +135,7 @@ impl StatusListRules {
             return Err(ListRefused::NotYetValid);
         }
         // Without the leeway, which would make an old list good for longer.
-        if expires.is_some_and(|expires| now >= expires) {
+        if expired == Expired::Refused && expires.is_some_and(|expires| now >= expires) {
             return Err(ListRefused::Expired);
         }
         let ttl = ttl(payload.get("ttl"))?;

@@ -96,6 +96,12 @@ fn time_counts() {
     let at = |millis: i64| rules().verify(&sign(&claims()), &keys(&[1]), UnixTime::from_millis(millis)).map(|_| ());
     assert_eq!(at(1_800_000_599_999), Ok(()));
     assert_eq!(at(1_800_000_600_000), Err(ListRefused::Expired), "without the leeway");
+    let kept = |millis: i64| rules().verify_kept(&sign(&claims()), &keys(&[1]), UnixTime::from_millis(millis));
+    let (last, over) = (UnixTime::from_millis(1_800_000_599_999), UnixTime::from_millis(1_800_000_600_000));
+    let list = kept(1_800_000_600_000).expect("what was kept is read");
+    assert_eq!(list.good_for(over, Duration::from_secs(60)), None);
+    assert_eq!(list.good_for(last, Duration::from_secs(60)), Some(Duration::from_millis(1)));
+    assert_eq!(kept(1_799_999_979_999).map(|_| ()), Err(ListRefused::NotYetValid));
     assert_eq!(at(1_799_999_980_000), Ok(()));
     assert_eq!(at(1_799_999_979_999), Err(ListRefused::NotYetValid));
     assert_eq!(with("nbf", json!(1_800_000_011)), Err(ListRefused::NotYetValid));

@@ -73,7 +73,7 @@ const RULES: &[Rule] = &[
     Rule { module: "config::yaml", never: &["crate::pdp"], only: &[] },
     // Refreshers feed the state and know nothing of who asks.
     Rule { module: "pip", never: &["crate::ext_authz", "crate::admin", "crate::server", "crate::cli", "tonic", "envoy_types"], only: &[] },
-    Rule { module: "pip::http_client", never: &[], only: &["crate::pip::http_client"] },
+    Rule { module: "pip::http_client", never: &[], only: &["crate::pip::http_client", "crate::pip::disk"] },
     // What is kept on disk is told of by those who pull it, and knows none of them.
     Rule {
         module: "pip::warm_start",

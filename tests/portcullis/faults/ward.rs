@@ -180,10 +180,15 @@ impl Ward {
     }
 }
 
+/// Where the client has enough while the server goes on sending.
+const BROKEN_OFF: [&str; 4] = ["/gzip-bomb", "/large", "/endless", "/endless-head"];
+
 /// Nobody is asked twice at once, nor more often than four times a second, and nowhere else.
 pub fn assert_asked_decently(hostile: &Hostile, paths: &[String], since: Instant) {
     for path in paths {
-        assert_eq!(hostile.most_in_flight(path), 1, "requests to {path} at once");
+        // What the client breaks off is over for the server a moment later, when the next request may be there.
+        let at_once = if BROKEN_OFF.contains(&path.as_str()) { 2 } else { 1 };
+        assert!(hostile.most_in_flight(path) <= at_once, "{} requests to {path} at once", hostile.most_in_flight(path));
         // A redirect to the same server may be followed a few times before it is a loop.
         let hops = if path == "/redirect-loop" { 6 } else { 1 };
         let (requests, most) = (hostile.requests(path), hops * (6 + 4 * since.elapsed().as_secs()));

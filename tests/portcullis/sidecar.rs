@@ -19,7 +19,7 @@ pub mod loading;
 mod metrics;
 mod proxy;
 mod redis;
-mod reload;
+pub mod reload;
 mod revocation_file;
 mod stale;
 mod status_list;

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 
 use super::POST;
+use super::reload::{generous, viewers_may_write};
 use crate::harness::check::Ask;
 use crate::harness::grpc::{Client, health};
 use crate::harness::lab::Lab;
-use crate::harness::sidecar::{Sidecar, edit};
 use crate::harness::token;
 use crate::harness::wait::{self, PATIENCE};
 
@@ -31,17 +31,6 @@ pub fn tests(writing: &str) -> String {
 
 pub const NOT_WRITING: &str = "deny: permission_missing";
 pub const WRITING: &str = "allow: allowed";
-
-fn generous(usual: &str) -> String {
-    edit(usual, "viewer: { permissions: [\"blog:posts.read\"", "viewer: { permissions: [\"blog:posts.*\"")
-}
-
-async fn viewers_may_write(sidecar: &Sidecar) -> bool {
-    let bearer = format!("Bearer {}", token::mint_second(json!({})));
-    let verdict = sidecar.ask(&Ask::new("PUT", POST).header("authorization", &bearer)).await;
-    assert!(verdict.passes || verdict.reason == "permission_missing", "{verdict:?}");
-    verdict.passes
-}
 
 async fn lab_with_tests() -> Lab {
     Lab::with_policy(|text| {

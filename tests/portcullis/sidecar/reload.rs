@@ -15,12 +15,12 @@ use crate::harness::stub::Stub;
 use crate::harness::token;
 
 /// Under this policy viewers may also write.
-fn generous(usual: &str) -> String {
+pub fn generous(usual: &str) -> String {
     edit(usual, "viewer: { permissions: [\"blog:posts.read\"", "viewer: { permissions: [\"blog:posts.*\"")
 }
 
 /// Whether viewers may write, which tells which policy is in force.
-async fn viewers_may_write(sidecar: &Sidecar) -> bool {
+pub async fn viewers_may_write(sidecar: &Sidecar) -> bool {
     let bearer = format!("Bearer {}", token::mint_second(json!({})));
     let verdict = sidecar.ask(&Ask::new("PUT", POST).header("authorization", &bearer)).await;
     assert!(verdict.passes || verdict.reason == "permission_missing", "{verdict:?}");

@@ -17,6 +17,7 @@ mod envoy;
 mod examples;
 mod faults;
 mod harness;
+mod kubernetes;
 mod sidecar;
 mod support;
 mod tokens;

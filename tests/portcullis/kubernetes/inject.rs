@@ -1,0 +1,1 @@
+//! What `portcullis inject` makes of workloads.

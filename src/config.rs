@@ -19,7 +19,8 @@ pub use schema::{
     ShutdownSettings, Source, SourceFeed, StatusListFeed, StatusListSource, TenantRoleFeed, TenantRoleSource, TlsFiles, Transport,
     WarmStartSettings, WhenUnwritable,
 };
-pub(crate) use yaml::{kind, list, load, nearest};
+pub(crate) use schema::MAX_SOCKET_PATH;
+pub(crate) use yaml::{kind, list, load, nearest, parse_duration};
 
 /// One file of configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -130,7 +130,7 @@ impl std::fmt::Display for GrpcAddress {
 }
 
 /// The longest path of a Unix socket (`sun_path` without its final NUL).
-const MAX_SOCKET_PATH: usize = 107;
+pub(crate) const MAX_SOCKET_PATH: usize = 107;
 
 impl GrpcAddress {
     fn parse(text: &str) -> Result<Self, String> {

@@ -9,14 +9,12 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use super::accept::Listener;
-use crate::config::GrpcAddress;
+use crate::config::{GrpcAddress, MAX_SOCKET_PATH};
 
 /// Who may connect to a socket: its owner and its group, which a pod's `fsGroup` shares with Envoy.
 const SOCKET_MODE: u32 = 0o660;
 /// Connections that can wait to be accepted.
 pub(super) const BACKLOG: u16 = 1024;
-/// The longest path of a Unix socket (`sun_path` without its final NUL).
-const MAX_SOCKET_PATH: usize = 107;
 
 /// What is appended to the name of a socket that waits, for the one whose place it takes.
 const BEFORE: &str = ".before";

@@ -10,6 +10,7 @@ use crate::telemetry::log::LogFormat;
 
 mod audit;
 mod check;
+mod healthcheck;
 mod run;
 mod test;
 
@@ -20,10 +21,11 @@ Examples:
   portcullis run --config portcullis.yaml        answer Envoy's checks until SIGTERM
   portcullis run --takeover --config FILE        the same, in the place of the sidecar that runs already
   portcullis run --config /etc/portcullis        a folder: all its *.yaml files count as one
+  portcullis healthcheck                         is the sidecar ready? for probes, without a shell
   portcullis audit verify audit.jsonl            was anything in this audit trail changed?
   kill -HUP $(pidof portcullis)                  look at the configuration now (it is watched anyway)
 
-Exit status: 0 fine, 1 the configuration, a case, the environment or an audit trail is not, 2 the command line is not.";
+Exit status: 0 fine, 1 the configuration, a case, the environment, a sidecar or an audit trail is not, 2 the command line is not.";
 
 /// A sidecar authorization proxy: beside Envoy, it decides which requests may pass.
 #[derive(Debug, Parser)]
@@ -64,6 +66,9 @@ enum Command {
     /// Decide the cases of test files and say which of them do not come out as they should.
     #[command(after_help = test::EXAMPLES)]
     Test(test::Options),
+    /// Say whether the sidecar that runs here is ready, or alive: a probe for images without a shell.
+    #[command(after_help = healthcheck::EXAMPLES)]
+    Healthcheck(healthcheck::Options),
     /// Look at audit trails.
     Audit {
         #[command(subcommand)]
@@ -92,6 +97,7 @@ pub fn main() -> ExitCode {
         }
         Command::Check { config, json } => check::check(&config, json),
         Command::Test(options) => test::test(&options),
+        Command::Healthcheck(options) => healthcheck::healthcheck(options),
         Command::Audit { command: AuditCommand::Verify(verify) } => audit::verify(verify),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "portcullis", &mut std::io::stdout());

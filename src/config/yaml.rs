@@ -364,7 +364,8 @@ fn distance(a: &str, b: &str) -> usize {
 
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// Reads a span of time as the configuration writes it, such as `500ms`.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
     let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit)?;

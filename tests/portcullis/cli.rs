@@ -1,5 +1,6 @@
 //! The command line, as a person or a script meets it.
 
+mod healthcheck;
 mod policy_tests;
 
 use std::fs;
@@ -41,10 +42,10 @@ fn good(folder: &Path) -> std::path::PathBuf {
 fn help_tells_a_newcomer_what_there_is() {
     let help = portcullis(["--help"]);
     assert!(help.status.success());
-    for word in ["run", "check", "test", "audit", "completions", "Examples:", "Exit status", "SIGTERM"] {
+    for word in ["run", "check", "test", "healthcheck", "audit", "completions", "Examples:", "Exit status", "SIGTERM"] {
         assert!(out(&help).contains(word), "{word} is missing:\n{}", out(&help));
     }
-    for subcommand in ["run", "check", "test", "audit", "completions"] {
+    for subcommand in ["run", "check", "test", "healthcheck", "audit", "completions"] {
         let help = portcullis([subcommand, "--help"]);
         assert!(help.status.success() && out(&help).contains("Usage: portcullis"), "{subcommand}: {}", out(&help));
     }

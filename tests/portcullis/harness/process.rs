@@ -143,7 +143,10 @@ impl Drop for Process {
 /// A command without what the tester's environment may say to our own programs.
 pub fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
-    for variable in ["PORTCULLIS_CONFIG", "PORTCULLIS_LOG", "PORTCULLIS_LOG_FORMAT", "PORTCULLIS_IDENTITY_ADMIN_TOKEN", "RUST_LOG"] {
+    for variable in ["PORTCULLIS_CONFIG", "PORTCULLIS_LOG", "PORTCULLIS_LOG_FORMAT", "PORTCULLIS_ADMIN", "PORTCULLIS_SOCKET_MODE"] {
+        command.env_remove(variable);
+    }
+    for variable in ["PORTCULLIS_IDENTITY_ADMIN_TOKEN", "RUST_LOG"] {
         command.env_remove(variable);
     }
     // Nor what it says of proxies.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::server::Arrival;
+use crate::server::{Arrival, SocketMode};
 use crate::telemetry::log::LogFormat;
 
 mod audit;
@@ -46,6 +46,9 @@ enum Command {
         /// Take the place of the sidecar that runs already, once this one is ready: no check fails. Then end the old one.
         #[arg(long)]
         takeover: bool,
+        /// Permissions of the Unix sockets that it makes: who may connect to them.
+        #[arg(long, value_enum, value_name = "MODE", default_value = "660", env = "PORTCULLIS_SOCKET_MODE")]
+        socket_mode: SocketMode,
         /// How log lines are written (on standard error).
         #[arg(long, value_enum, default_value = "text", env = "PORTCULLIS_LOG_FORMAT")]
         log_format: LogFormat,
@@ -92,8 +95,8 @@ enum AuditCommand {
 #[must_use]
 pub fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Run { config, takeover, log_format, log } => {
-            run::run(config, if takeover { Arrival::TakeOver } else { Arrival::Alone }, log_format, &log)
+        Command::Run { config, takeover, socket_mode, log_format, log } => {
+            run::run(config, if takeover { Arrival::TakeOver } else { Arrival::Alone }, socket_mode, log_format, &log)
         }
         Command::Check { config, json } => check::check(&config, json),
         Command::Test(options) => test::test(&options),

@@ -36,8 +36,8 @@ mod socket;
 mod takeover;
 
 use accept::{Gate, Listener};
-pub use bind::Arrival;
 use bind::Bound;
+pub use bind::{Arrival, SocketMode};
 use health::{Health, HealthCalls};
 pub(crate) use reload::source_files;
 use shutdown::{Asked, Doors, Signals};
@@ -85,7 +85,7 @@ impl From<String> for ServerError {
 /// # Errors
 /// When the first configuration is not good, an address cannot be bound, cryptography is broken, or a sidecar whose place should be
 /// taken does better.
-pub async fn run(config: PathBuf, arrival: Arrival, dropped_lines: DroppedLines) -> Result<(), ServerError> {
+pub async fn run(config: PathBuf, arrival: Arrival, socket_mode: SocketMode, dropped_lines: DroppedLines) -> Result<(), ServerError> {
     self_test::run()?;
     let _clock = Aborted(tokio::spawn(keep_time()).abort_handle());
     let source = Arc::new(config_file::read_with_tests(&config, policy_tests::named).map_err(ServerError::Read)?);
@@ -94,7 +94,7 @@ pub async fn run(config: PathBuf, arrival: Arrival, dropped_lines: DroppedLines)
     let other = |error: &dyn std::fmt::Display| ServerError::Other(error.to_string());
 
     // Everything that can fail is done before anything runs.
-    let grpc = bind::grpc(&listen.grpc, arrival).await?;
+    let grpc = bind::grpc(&listen.grpc, arrival, socket_mode).await?;
     let admin_socket = bind::tcp(listen.admin, arrival)?;
     let mut signals = Signals::listen().map_err(|error| other(&error))?;
     let client = HttpClient::new(Limits::default()).map_err(|error| other(&error))?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::server::{self, Arrival};
+use crate::server::{self, Arrival, SocketMode};
 use crate::telemetry::log::{self, LogFormat};
 
 pub(super) const EXAMPLES: &str = "\
@@ -11,6 +11,7 @@ Examples:
   portcullis run --config portcullis.yaml              answer checks until SIGTERM or Ctrl-C
   portcullis run --config /etc/portcullis              a folder: all its *.yaml files count as one
   portcullis run --takeover --config portcullis.yaml   take the place of the sidecar that runs already
+  portcullis run --config portcullis.yaml --socket-mode 666   in a pod: who mounts the socket's volume may connect
   portcullis run -c portcullis.yaml --log-format json --log info,portcullis::decision=debug
 
 Taking over: the new sidecar starts beside the old one, gets ready, and puts its Unix socket in the place of the old one's. Then end
@@ -24,7 +25,7 @@ Signals:
 
 Exit status: 0 it was told to end, 1 the configuration or the environment is not good, 2 the command line is not.";
 
-pub(super) fn run(config: PathBuf, arrival: Arrival, format: LogFormat, filter: &str) -> ExitCode {
+pub(super) fn run(config: PathBuf, arrival: Arrival, socket_mode: SocketMode, format: LogFormat, filter: &str) -> ExitCode {
     let logging = match log::init(format, filter) {
         Ok(logging) => logging,
         Err(error) => {
@@ -39,7 +40,7 @@ pub(super) fn run(config: PathBuf, arrival: Arrival, format: LogFormat, filter: 
             return ExitCode::FAILURE;
         }
     };
-    let outcome = runtime.block_on(server::run(config, arrival, logging.dropped_lines()));
+    let outcome = runtime.block_on(server::run(config, arrival, socket_mode, logging.dropped_lines()));
     // A look-up that hangs in the system's resolver must not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     drop(logging);

@@ -1,23 +1,48 @@
 //! Binding listeners: at once, or beside a sidecar whose place is taken over.
 
+use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use super::accept::Listener;
 use crate::config::{GrpcAddress, MAX_SOCKET_PATH};
 
-/// Who may connect to a socket: its owner and its group, which a pod's `fsGroup` shares with Envoy.
-const SOCKET_MODE: u32 = 0o660;
 /// Connections that can wait to be accepted.
 pub(super) const BACKLOG: u16 = 1024;
 
 /// What is appended to the name of a socket that waits, for the one whose place it takes.
 const BEFORE: &str = ".before";
+
+/// Who may connect to our Unix sockets, as their permissions say it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum SocketMode {
+    /// Their owner: an Envoy that runs as the same user.
+    #[value(name = "600", alias = "0600")]
+    Owner,
+    /// Their owner and group, such as the group that a pod's `fsGroup` gives to its containers.
+    #[default]
+    #[value(name = "660", alias = "0660")]
+    Group,
+    /// Whoever can reach them: in a pod, those containers that mount the volume.
+    #[value(name = "666", alias = "0666")]
+    Everyone,
+}
+
+impl SocketMode {
+    fn bits(self) -> u32 {
+        match self {
+            Self::Owner => 0o600,
+            Self::Group => 0o660,
+            Self::Everyone => 0o666,
+        }
+    }
+}
 
 /// Whether somebody else may be listening already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,12 +119,12 @@ fn inode(path: &Path) -> Option<u64> {
 }
 
 /// Binds all addresses or none.
-pub(super) async fn grpc(addresses: &[GrpcAddress], arrival: Arrival) -> Result<Vec<Bound>, String> {
+pub(super) async fn grpc(addresses: &[GrpcAddress], arrival: Arrival, mode: SocketMode) -> Result<Vec<Bound>, String> {
     let mut bound = Vec::new();
     for address in addresses {
         bound.push(match address {
             GrpcAddress::Tcp(address) => Bound::Tcp(tcp(*address, arrival)?),
-            GrpcAddress::Unix(path) => unix(path, arrival).await?,
+            GrpcAddress::Unix(path) => unix(path, arrival, mode).await?,
         });
     }
     Ok(bound)
@@ -219,7 +244,7 @@ impl Drop for Replaced {
     }
 }
 
-async fn unix(path: &Path, arrival: Arrival) -> Result<Bound, String> {
+async fn unix(path: &Path, arrival: Arrival, mode: SocketMode) -> Result<Bound, String> {
     let fail = |what: &str| format!("cannot listen on unix:{}: {what}", path.display());
     remove_leftovers(path).await;
     match std::fs::symlink_metadata(path) {
@@ -243,13 +268,26 @@ async fn unix(path: &Path, arrival: Arrival) -> Result<Bound, String> {
     if at.as_os_str().len() > MAX_SOCKET_PATH {
         return Err(fail("the path is too long for --takeover, which appends its process id for a while"));
     }
-    let listener = UnixListener::bind(&at).map_err(|error| match error.kind() {
+    let listener = bind_unix(&at, mode).map_err(|error| match error.kind() {
         ErrorKind::NotFound => fail("the folder does not exist; create it first"),
         _ => fail(&error.to_string()),
     })?;
     let file = SocketFile::new(&at);
-    std::fs::set_permissions(&at, std::fs::Permissions::from_mode(SOCKET_MODE)).map_err(|error| fail(&error.to_string()))?;
+    // Whatever the umask took away.
+    std::fs::set_permissions(&at, Permissions::from_mode(mode.bits())).map_err(|error| fail(&error.to_string()))?;
     Ok(Bound::Unix(listener, file, path.to_path_buf()))
+}
+
+/// A listening socket that nobody else can connect to from its first moment on, whatever the umask lets pass.
+fn bind_unix(at: &Path, mode: SocketMode) -> io::Result<UnixListener> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    // Linux gives the permissions of a socket without a name to its file. Where the system does not, they come a moment later.
+    let unnamed = File::from(OwnedFd::from(socket));
+    let _ = unnamed.set_permissions(Permissions::from_mode(mode.bits()));
+    let socket = Socket::from(OwnedFd::from(unnamed));
+    socket.bind(&SockAddr::unix(at)?)?;
+    socket.listen(BACKLOG.into())?;
+    UnixListener::from_std(socket.into())
 }
 
 /// Where a socket waits to be put in the place of the one at this path.

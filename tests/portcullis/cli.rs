@@ -60,6 +60,8 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
         &["fly"],
         &["run"],
         &["run", "--konfig", "x"],
+        &["run", "--config", "x", "--socket-mode", "777"],
+        &["run", "--config", "x", "--socket-mode", "rw"],
         &["check"],
         &["check", "a", "b"],
         &["completions", "cobol"],

@@ -5,7 +5,7 @@ async fn scene(folder: &Path) -> (Vec<UnixListener>, Vec<PathBuf>, Vec<Bound>) {
     let paths: Vec<PathBuf> = ["a", "b", "c"].map(|name| folder.join(name)).into();
     let others = paths.iter().map(|path| UnixListener::bind(path).unwrap()).collect();
     let addresses: Vec<GrpcAddress> = paths.iter().cloned().map(GrpcAddress::Unix).collect();
-    let bound = grpc(&addresses, Arrival::TakeOver).await.unwrap();
+    let bound = grpc(&addresses, Arrival::TakeOver, SocketMode::default()).await.unwrap();
     (others, paths, bound)
 }
 
@@ -41,5 +41,17 @@ async fn where_one_socket_cannot_be_taken_over_none_is() {
     assert_eq!(paths.iter().map(|path| inode(path)).collect::<Vec<_>>(), before);
     for path in &paths[..2] {
         assert!(UnixStream::connect(path).await.is_ok(), "the other one is found");
+    }
+}
+
+#[tokio::test]
+async fn nobody_else_can_connect_from_the_first_moment_on() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, mode) in [("a", SocketMode::Owner), ("b", SocketMode::Group), ("c", SocketMode::Everyone)] {
+        let path = folder.path().join(name);
+        let _listener = bind_unix(&path, mode).unwrap();
+        let given = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(given & !mode.bits(), 0, "{given:o} for {mode:?}");
+        assert!(UnixStream::connect(&path).await.is_ok());
     }
 }

@@ -1,21 +1,24 @@
 //! Where the sidecar listens, and what happens when somebody else is there.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::harness::check::{Ask, Verdict};
 use crate::harness::grpc::Client;
 use crate::harness::lab::Lab;
 use crate::harness::mesh;
+use crate::harness::ports;
 use crate::harness::process::{Process, programs};
 use crate::harness::sidecar::{self, Sidecar, edit};
+use crate::harness::stub::Stub;
 use crate::harness::turn;
 use crate::harness::wait::PATIENCE;
 
 /// Starts another sidecar and waits for its failure; gives all that it said.
-async fn failure(folder: &std::path::Path, configuration: &str) -> String {
+async fn failure(folder: &Path, configuration: &str) -> String {
     let config = folder.join("failing.yaml");
     fs::write(&config, configuration).expect("the configuration");
     let arguments = ["run", "--config", &config.display().to_string()];
@@ -32,6 +35,42 @@ async fn checks_are_answered_on_the_socket_and_over_tcp_alike() {
     assert_eq!(mode & 0o777, 0o660, "owner and group only");
     for client in [lab.sidecar.connect().await, Client::tcp(lab.sidecar.grpc).await.expect("a connection")] {
         assert!(Verdict::of(&client.check(&Ask::get("/blog/health").raw()).await).passes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_connect_to_the_socket_can_be_said_also_when_it_is_taken_over() {
+    let mode = |path: &Path| fs::metadata(path).expect("the socket").permissions().mode() & 0o777;
+    // Envoy runs as another user than the sidecar where it has a container of its own.
+    for (umask, variable, arguments, expected) in [
+        ("077", "", &["--socket-mode", "666"][..], 0o666),
+        ("000", "", &["--socket-mode", "600"], 0o600),
+        ("077", "", &[], 0o660),
+        ("000", "666", &[], 0o666),
+        ("077", "600", &["--socket-mode=0660"], 0o660),
+    ] {
+        let folder = mesh::folder();
+        let stub = Stub::start().await;
+        let text = edit(&sidecar::policy(folder.path(), &stub.url()), "admin: 127.0.0.1:0", &format!("admin: 127.0.0.1:{}", ports::pick()));
+        let config = folder.path().join("portcullis.yaml");
+        fs::write(&config, text).expect("the configuration");
+        let start = |name: &str, more: &[&str]| {
+            let script = format!("umask {umask}; exec \"$0\" run \"$@\"");
+            let program = programs::portcullis().display().to_string();
+            let config = config.display().to_string();
+            let usual = ["-c", &script, &program, "--config", &config];
+            let environment: &[(&str, &str)] = if variable.is_empty() { &[] } else { &[("PORTCULLIS_SOCKET_MODE", variable)] };
+            Process::start_with(name, Path::new("sh"), usual.iter().chain(arguments).chain(more), environment, folder.path())
+        };
+        let socket = folder.path().join("authz.sock");
+        let mut first = start("first", &[]);
+        first.log_line("the admin listener is up").await;
+        assert_eq!(mode(&socket), expected, "{umask} {variable} {arguments:?}");
+        let before = fs::metadata(&socket).expect("the socket").ino();
+        let mut second = start("second", &["--takeover"]);
+        second.log_line("the admin listener is up").await;
+        assert_ne!(fs::metadata(&socket).expect("the socket").ino(), before);
+        assert_eq!(mode(&socket), expected, "taken over with {umask} {variable} {arguments:?}");
     }
 }
 

@@ -1,7 +1,8 @@
 //! Files of a source, which are never waited for without end.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,18 +54,53 @@ impl Disk {
     }
 }
 
+/// By what it is seen that a file was replaced or changed, without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// In bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+}
+
+/// Opens a file that has an end. Blocks.
+///
+/// # Errors
+/// As the system says, or it is no regular file.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    // Asked before opening: opening a pipe would wait for its writer.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    File::open(path)
+}
+
 /// Reads a file of at most so many bytes. Blocks.
 ///
 /// # Errors
 /// It cannot be read, is longer, or is no regular file; in words, which name it.
 pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let failed = |message: String| format!("{}: {message}", path.display());
-    // Asked before opening: opening a pipe would wait for its writer.
-    if !fs::metadata(path).map_err(|error| failed(error.to_string()))?.is_file() {
-        return Err(failed("it is no regular file".into()));
-    }
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(most.saturating_add(1)).read_to_end(&mut bytes));
+    let read = open(path).and_then(|file| file.take(most.saturating_add(1)).read_to_end(&mut bytes));
     read.map_err(|error| failed(error.to_string()))?;
     if bytes.len() as u64 > most {
         return Err(failed(format!("the file has more than {most} bytes")));

@@ -1,7 +1,6 @@
 //! Certificates and keys in PEM files (RFC 7468), which somebody may replace at any time.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use hyper_rustls::ConfigBuilderExt;
@@ -10,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::error::ClientError;
-use crate::pip::disk;
+use crate::pip::disk::{self, Stamp};
 
 /// The longest file. All public authorities together have about 200 KiB.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -22,16 +21,6 @@ pub struct TlsFiles {
     pub ca: Option<PathBuf>,
     /// Our certificate with its chain, and its private key.
     pub client: Option<(PathBuf, PathBuf)>,
-}
-
-/// By what it is seen that a file was replaced or changed.
-#[derive(Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 /// The stamps of all files.
@@ -89,14 +78,7 @@ fn failed(path: &Path, why: String) -> String {
 }
 
 fn stamp(path: &Path) -> Result<Stamp, String> {
-    let metadata = fs::metadata(path).map_err(|error| failed(path, error.to_string()))?;
-    Ok(Stamp {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        bytes: metadata.len(),
-        modified: (metadata.mtime(), metadata.mtime_nsec()),
-        changed: (metadata.ctime(), metadata.ctime_nsec()),
-    })
+    fs::metadata(path).map(|metadata| Stamp::of(&metadata)).map_err(|error| failed(path, error.to_string()))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -4,9 +4,7 @@
 //! cannot be read changes nothing, and the last list stays within its bound.
 
 use std::convert::Infallible;
-use std::fs::{File, Metadata};
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +19,7 @@ use crate::clock;
 use crate::config::Source;
 use crate::pdp::revocation::{Batch, RevocationData, RevocationList};
 use crate::pdp::time::UnixTime;
-use crate::pip::disk::Disk;
+use crate::pip::disk::{self, Disk, Stamp};
 use crate::pip::refresh::{Context, Failure};
 use crate::pip::warm_start::News;
 
@@ -92,28 +90,6 @@ struct Known {
     data: Arc<RevocationData>,
 }
 
-/// What tells a file from what it was before, without reading it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    length: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            length: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-}
-
 #[derive(Deserialize)]
 struct Document {
     entries: Entries,
@@ -147,11 +123,7 @@ enum Content {
 
 fn read_if_changed(path: &Path, known: Option<Known>, now: UnixTime) -> Result<Content, Failure> {
     let unreadable = |error: std::io::Error| failure("unreadable", format!("it cannot be read: {error}"));
-    // Asked before opening: opening a pipe would wait for its writer.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(failure("unreadable", "it is no regular file".into()));
-    }
-    let file = File::open(path).map_err(unreadable)?;
+    let file = disk::open(path).map_err(unreadable)?;
     let stamp = Stamp::of(&file.metadata().map_err(unreadable)?);
     // The clock may have been set back to where entries count again that were forgotten.
     let known = known.filter(|known| known.list.is_complete_at(now));
@@ -160,11 +132,11 @@ fn read_if_changed(path: &Path, known: Option<Known>, now: UnixTime) -> Result<C
         known => known,
     };
     let mut bytes = Vec::new();
-    if stamp.length <= MAX_BYTES {
+    if stamp.length() <= MAX_BYTES {
         // It may grow meanwhile: one byte more than there may be tells "too large" from "just fits".
         (&file).take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     }
-    if stamp.length.max(bytes.len() as u64) > MAX_BYTES {
+    if stamp.length().max(bytes.len() as u64) > MAX_BYTES {
         return Err(failure("too_large", format!("it has more than {} MiB", MAX_BYTES / (1024 * 1024))));
     }
     if Stamp::of(&file.metadata().map_err(unreadable)?) != stamp {
@@ -219,7 +191,7 @@ fn failure(label: &'static str, message: String) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
 
     use super::*;
 

@@ -9,11 +9,10 @@ use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame};
 use prost::Message;
+use tonic::Status;
 
 /// The flag and the length.
 const HEAD: usize = 5;
-/// `grpc-status` of a call that succeeded: denials are answers like others.
-const GRPC_STATUS: &str = "grpc-status";
 
 /// Why there is no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +127,8 @@ impl Body for AnswerBody {
         }
         self.has_ended = true;
         let mut trailers = HeaderMap::with_capacity(1);
-        trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
+        // Denials are answers like others.
+        trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }
 

@@ -155,7 +155,7 @@ impl Body for HealthBody {
         }
         self.has_ended = true;
         let status = HeaderValue::from(Code::Unavailable as i32);
-        Poll::Ready(Some(Ok(Frame::trailers(HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), status)])))))
+        Poll::Ready(Some(Ok(Frame::trailers(HeaderMap::from_iter([(Status::GRPC_STATUS, status)])))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -160,8 +160,7 @@ enum Connections {
 impl HttpClient {
     /// A client that trusts the certificate authorities of Mozilla's list and goes through no proxy.
     pub fn new(limits: Limits) -> Result<Self, ClientError> {
-        let tls = tls_builder()?.with_webpki_roots().with_no_client_auth();
-        Ok(Self::with_tls(limits, tls, PINGS))
+        Ok(Self::with_tls(limits, public_tls()?, PINGS))
     }
 
     /// A client that trusts exactly `roots`, for an identity service behind a private certificate authority.
@@ -185,8 +184,7 @@ impl HttpClient {
     pub fn reaching(&self, tls: TlsFiles, proxy: Proxy) -> Result<Self, ClientError> {
         let limits = self.limits.clone();
         let connections = if tls.is_empty() {
-            let tls = tls_builder()?.with_webpki_roots().with_no_client_auth();
-            Connections::Fixed(Box::new(pool(&limits, tls, PINGS, proxy.clone())))
+            Connections::Fixed(Box::new(pool(&limits, public_tls()?, PINGS, proxy.clone())))
         } else {
             Connections::Files(Arc::new(tls), Arc::default())
         };
@@ -323,6 +321,11 @@ fn pool(limits: &Limits, tls: ClientConfig, pings: Pings, proxy: Proxy) -> Pool 
 fn tls_builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, ClientError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(ClientError::Tls)
+}
+
+/// Trusts Mozilla's list, and shows no certificate.
+fn public_tls() -> Result<ClientConfig, ClientError> {
+    Ok(tls_builder()?.with_webpki_roots().with_no_client_auth())
 }
 
 fn deadline(after: Duration) -> tokio::time::Instant {

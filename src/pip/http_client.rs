@@ -37,6 +37,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 
 use self::connector::Connector;
+pub(crate) use self::error::root_message;
 pub use self::error::{ClientError, FetchError, Phase};
 pub use self::proxy::{Environment, NoProxy, Proxy, ProxyAddress};
 use self::resolver::SystemResolver;

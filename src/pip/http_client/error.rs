@@ -214,7 +214,7 @@ fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
 }
 
 /// The deepest cause says what happened; those above it say only which layer passed it on.
-pub(super) fn root_message(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn root_message(error: &(dyn Error + 'static)) -> String {
     let mut root = error;
     while let Some(cause) = cause(root) {
         root = cause;

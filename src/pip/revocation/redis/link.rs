@@ -19,6 +19,7 @@ use tower_service::Service;
 
 use super::failure;
 use crate::config::RedisAddress;
+use crate::pip::http_client::root_message;
 use crate::pip::refresh::Failure;
 
 /// The longest answer in bytes: a page of entries fits whose ids are as long as tokens.
@@ -102,12 +103,7 @@ fn no_address(error: http::uri::InvalidUri) -> Failure {
 fn connected<T, E: Into<Box<dyn Error + Send + Sync>>>(outcome: Result<T, E>) -> Result<T, Failure> {
     outcome.map_err(|error| {
         let error: Box<dyn Error + Send + Sync> = error.into();
-        // The innermost cause is the one that says what to do.
-        let mut cause: &(dyn Error + 'static) = &*error;
-        while let Some(source) = cause.source() {
-            cause = source;
-        }
-        failure("connect", format!("{error}: {cause}"))
+        failure("connect", format!("{error}: {}", root_message(&*error)))
     })
 }
 

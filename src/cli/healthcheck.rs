@@ -158,7 +158,9 @@ mod tests {
         for text in ["127.0.0.1:9193", "[::1]:1", "0.0.0.0:9193"] {
             assert_eq!(admin_address(text).unwrap().to_string(), text);
         }
-        for text in ["", "9193", ":9193", "localhost:9193", "127.0.0.1", "::1:9193", "127.0.0.1:0", "http://127.0.0.1:9193", "1.2.3.4:99999"] {
+        for text in
+            ["", "9193", ":9193", "localhost:9193", "127.0.0.1", "::1:9193", "127.0.0.1:0", "http://127.0.0.1:9193", "1.2.3.4:99999"]
+        {
             assert!(admin_address(text).is_err(), "{text}");
         }
         for text in ["/run/a.sock", "unix:/run/a.sock", "unix:///run/a.sock"] {

@@ -25,7 +25,7 @@ pub enum SocketMode {
     /// Their owner: an Envoy that runs as the same user.
     #[value(name = "600", alias = "0600")]
     Owner,
-    /// Their owner and group, such as the group that a pod's `fsGroup` gives to its containers.
+    /// Their owner and group, such as the group that a pod's fsGroup gives to its containers.
     #[default]
     #[value(name = "660", alias = "0660")]
     Group,

@@ -109,7 +109,11 @@ const RULES: &[Rule] = &[
     },
     Rule { module: "server", never: &["crate::cli"], only: &[] },
     // A probe asks a sidecar that runs, and is none itself: of the configuration it knows how things are written.
-    Rule { module: "cli::healthcheck", never: &["tracing", "std::thread"], only: &["crate::cli", "crate::config", "crate::ext_authz"] },
+    Rule {
+        module: "cli::healthcheck",
+        never: &["tracing", "std::thread"],
+        only: &["crate::cli", "crate::config", "crate::ext_authz", "crate::pip::http_client"],
+    },
     // The reference identity service and the sidecar meet on the wire only.
     Rule { module: "identity", never: &[], only: &["crate::identity"] },
     Rule { module: "main", never: &["portcullis::identity"], only: &["portcullis::cli"] },

@@ -1,5 +1,6 @@
 //! Asking the standard gRPC health service (`grpc.health.v1.Health`), over the Unix socket on which checks are answered.
 
+use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -19,6 +20,7 @@ use tower_service::Service;
 
 use super::{Question, shown};
 use crate::ext_authz::SERVICE;
+use crate::pip::http_client::root_message;
 
 /// The longest headers of an answer, in bytes.
 const MAX_HEADERS: u32 = 16 * 1024;
@@ -32,7 +34,7 @@ pub(super) async fn ask(path: &Path, question: Question) -> Result<(), String> {
         .max_header_list_size(MAX_HEADERS)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(|error| format!("what listens on {shown_path} gives no answer that can be read: {error}"))?;
+        .map_err(|error| unreadable(path, &error))?;
     // Why it ends is told to whoever waits for the answer.
     tokio::spawn(connection);
     let mut client = HealthClient::with_origin(Channel(sender), Uri::from_static("http://localhost")).max_decoding_message_size(MAX_ANSWER);
@@ -47,12 +49,21 @@ pub(super) async fn ask(path: &Path, question: Question) -> Result<(), String> {
             Question::Live => "not serving any more".into(),
         }),
         // It begins to tell a moment after it listens.
-        Err(status) if status.code() == Code::NotFound => Err(format!("what listens on {shown_path} knows of no service '{service}' (yet)")),
-        Err(status) => {
-            let message = shown(status.message());
-            Err(format!("what listens on {shown_path} does not answer as a sidecar does: {} ({message})", status.code()))
+        Err(status) if status.code() == Code::NotFound => {
+            Err(format!("what listens on {shown_path} knows of no service '{service}' (yet)"))
         }
+        Err(status) => Err(match status.source() {
+            Some(error) => unreadable(path, error),
+            None => {
+                let (code, message) = (status.code(), shown(status.message()));
+                format!("what listens on {shown_path} does not answer as a sidecar does: {code} ({message})")
+            }
+        }),
     }
+}
+
+fn unreadable(path: &Path, error: &(dyn Error + 'static)) -> String {
+    format!("what listens on {} gives no answer that can be read: {}", path.display(), shown(&root_message(error)))
 }
 
 fn not_connected(path: &Path, error: &io::Error) -> String {

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use tokio::net::TcpStream;
 
 use super::{Question, shown};
+use crate::pip::http_client::root_message;
 
 /// The longest head of an answer, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
@@ -41,7 +42,10 @@ pub(super) async fn ask(address: SocketAddr, question: Question) -> Result<(), S
         .await
         .map_err(|error| format!("what listens on {address} gives no answer that can be read: {}", shown(&root_message(&*error))))?;
     judge(question, status, &body).unwrap_or_else(|| {
-        Err(format!("what listens on {address} does not answer {path} as a sidecar does (status {}): is this its 'listen.admin'?", status.as_u16()))
+        Err(format!(
+            "what listens on {address} does not answer {path} as a sidecar does (status {}): is this its 'listen.admin'?",
+            status.as_u16()
+        ))
     })
 }
 
@@ -49,21 +53,10 @@ async fn get(stream: TcpStream, address: SocketAddr, path: &str) -> Result<(Stat
     let (mut sender, connection) = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await?;
     // Why it ends is told to whoever waits for the answer.
     tokio::spawn(connection);
-    let request = Request::get(path)
-        .header(header::HOST, address.to_string())
-        .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())?;
+    let request =
+        Request::get(path).header(header::HOST, address.to_string()).header(header::CONNECTION, "close").body(Empty::<Bytes>::new())?;
     let (head, body) = sender.send_request(request).await?.into_parts();
     Ok((head.status, Limited::new(body, MAX_BODY).collect().await?.to_bytes()))
-}
-
-/// The innermost cause: what is around it only says that something failed.
-fn root_message(error: &(dyn Error + 'static)) -> String {
-    let mut root = error;
-    while let Some(source) = root.source() {
-        root = source;
-    }
-    root.to_string()
 }
 
 /// What an answer means; `None`: no sidecar answers so.

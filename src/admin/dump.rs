@@ -6,6 +6,8 @@ use super::Admin;
 use crate::audit::Status;
 use crate::clock;
 use crate::state::loads::LastLoad;
+use crate::state::{Live, Pulled};
+use crate::telemetry::metrics::RouteCounters;
 
 /// Brings the gauges that depend on the moment up to date, just before they are scraped.
 pub(super) fn update_gauges(admin: &Admin) {
@@ -65,28 +67,20 @@ pub(super) fn configuration(admin: &Admin) -> Value {
         .issuers
         .iter()
         .map(|issuer| {
-            let keys = admin.live.pulled_keys(issuer.keys).map(|pulled| {
-                json!({
-                    "age_seconds": pulled.confirmed.elapsed().as_secs_f64(),
-                    "from_disk": live.is_from_disk(&pulled),
-                    "kids": pulled.data.keys().map(|key| key.key_id().unwrap_or_default().to_string()).collect::<Vec<_>>(),
-                    "skipped": pulled.data.skipped().iter().map(|cause| cause.label()).collect::<Vec<_>>(),
-                })
+            let keys = of_pulled(live, live.pulled_keys(issuer.keys), |keys| {
+                let kids: Vec<_> = keys.keys().map(|key| key.key_id().unwrap_or_default().to_string()).collect();
+                let skipped: Vec<_> = keys.skipped().iter().map(|cause| cause.label()).collect();
+                vec![("kids", json!(kids)), ("skipped", json!(skipped))]
             });
             let revocations = issuer.revocations.iter().map(|rule| {
-                let pulled = admin.live.pulled_revocations(rule.source).map_or(
-                    Value::Null,
-                    |pulled| json!({ "age_seconds": pulled.confirmed.elapsed().as_secs_f64(), "from_disk": live.is_from_disk(&pulled), "entries": pulled.data.len() }),
-                );
-                (rule.name.to_string(), pulled)
+                let pulled = live.pulled_revocations(rule.source);
+                (rule.name.to_string(), of_pulled(live, pulled, |list| vec![("entries", json!(list.len()))]))
             });
             let revocations: serde_json::Map<_, _> = revocations.collect();
-            let tenant_roles = issuer.tenant_roles.source.map(|source| {
-                admin.live.pulled_tenant_roles(source).map_or(
-                    Value::Null,
-                    |pulled| json!({ "age_seconds": pulled.confirmed.elapsed().as_secs_f64(), "from_disk": live.is_from_disk(&pulled), "roles": pulled.data.len() }),
-                )
-            });
+            let tenant_roles = issuer
+                .tenant_roles
+                .source
+                .map(|source| of_pulled(live, live.pulled_tenant_roles(source), |roles| vec![("roles", json!(roles.len()))]));
             json!({
                 "name": &*issuer.name,
                 "issuer": &*issuer.issuer,
@@ -110,6 +104,15 @@ pub(super) fn configuration(admin: &Admin) -> Value {
         "audit": audit(admin),
         "token_cache": { "entries": admin.live.tokens().len(), "bytes": admin.live.tokens().weight() },
     })
+}
+
+/// What there is to know of something that was pulled: how old it is, and this of what it says. Null as long as it is not there.
+fn of_pulled<T>(live: &Live<RouteCounters>, pulled: Option<Pulled<T>>, says: impl FnOnce(&T) -> Vec<(&'static str, Value)>) -> Value {
+    let Some(pulled) = pulled else { return Value::Null };
+    let mut told = says(&pulled.data);
+    told.push(("age_seconds", json!(pulled.confirmed.elapsed().as_secs_f64())));
+    told.push(("from_disk", json!(live.is_from_disk(&pulled))));
+    told.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
 }
 
 /// What came of the last attempt to load the configuration.

@@ -168,18 +168,16 @@ impl Follower<'_> {
         }
     }
 
-    async fn publish(&mut self, news: News, confirmed: Instant) -> Result<(), Failure> {
+    async fn publish(&mut self, mut news: News, confirmed: Instant) -> Result<(), Failure> {
         let before = self.list.len();
         let known = self.list.clone();
         let now = clock::now();
-        let (news, added) = match news {
-            News::None if !known.has_expired(now) => (None, Vec::new()),
-            News::None => (Some(News::None), Vec::new()),
-            News::More(batch, added) => (Some(News::More(batch, Vec::new())), added),
-            all @ News::All(_) => (Some(all), Vec::new()),
+        let added = match &mut news {
+            News::More(_, added) => std::mem::take(added),
+            News::None | News::All(_) => Vec::new(),
         };
-        let is_news = news.is_some();
-        if let Some(news) = news {
+        let is_news = !matches!(news, News::None) || known.has_expired(now);
+        if is_news {
             // Sorting a million entries takes a moment, which is nothing for a thread that answers checks.
             let sort = spawn_blocking(move || match news {
                 News::None => known.without_expired(now),

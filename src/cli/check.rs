@@ -83,7 +83,7 @@ fn load(path: &Path) -> Result<(Configuration, usize), Problems> {
     let files = source_files(&source);
     let mut configuration = Configuration::compile(&files)?;
     let mut problems = Problems::default();
-    let cases = policy_tests::run(&source, &files, policy_tests::BUDGET).unwrap_or_else(|failures| {
+    let cases = policy_tests::run(&configuration, &source, &files, policy_tests::BUDGET).unwrap_or_else(|failures| {
         problems.extend(failures.iter().cloned());
         0
     });

@@ -137,7 +137,7 @@ impl Session<'_> {
         FileReport { name, outcome, lonely, elapsed: start.elapsed() }
     }
 
-    fn configurations(&self, path: &Path, file: &CaseFile) -> Result<Configurations, Problems> {
+    fn configurations(&self, path: &Path, file: &CaseFile) -> Result<Configurations<'static>, Problems> {
         match &self.options.config {
             Some(config) => Configurations::compile_files(file, &read(config).map_err(problem)?),
             None => Configurations::compile(file, |relative| read(&beside(path, relative))),
@@ -153,7 +153,7 @@ impl Session<'_> {
         }
     }
 
-    fn count(&mut self, place: PathBuf, configurations: &Configurations, cases: &[CaseReport]) {
+    fn count(&mut self, place: PathBuf, configurations: &Configurations<'_>, cases: &[CaseReport]) {
         let real_path = fs::canonicalize(&place).unwrap_or_else(|_| place.clone());
         if let Some(tested) = self.tested.iter_mut().find(|tested| tested.real_path == real_path) {
             tested.coverage.record(cases);

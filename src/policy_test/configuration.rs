@@ -1,5 +1,6 @@
 //! The configuration that a test file is about, and its variants.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::case::CaseFile;
@@ -36,8 +37,8 @@ pub struct Edit {
 }
 
 /// The configuration of a test file and its variants, compiled.
-pub struct Configurations {
-    base: Configuration,
+pub struct Configurations<'c> {
+    base: Cow<'c, Configuration>,
     variants: BTreeMap<String, Configuration>,
 }
 
@@ -80,7 +81,7 @@ impl Edit {
     }
 }
 
-impl Configurations {
+impl<'c> Configurations<'c> {
     /// Compiles what the file says. Files are read by `read`, to which a path is given as it is written.
     ///
     /// # Errors
@@ -107,31 +108,17 @@ impl Configurations {
         Self::with(file, sources, str::to_string)
     }
 
+    /// Only compiles the variants: `base` is what these files are compiled to.
+    ///
+    /// # Errors
+    /// The problems of the first variant that has any.
+    pub fn over(base: &'c Configuration, sources: &[SourceFile], file: &CaseFile) -> Result<Self, Problems> {
+        Ok(Self { base: Cow::Borrowed(base), variants: variants(file, sources, &str::to_string)? })
+    }
+
     fn with(file: &CaseFile, sources: &[SourceFile], laid_out: impl Fn(&str) -> String) -> Result<Self, Problems> {
-        let compile = |mut sources: Vec<SourceFile>| {
-            for source in &mut sources {
-                source.text = laid_out(&source.text);
-            }
-            Configuration::compile(&sources)
-        };
-        let base = compile(sources.to_vec())?;
-        let mut variants = BTreeMap::new();
-        for (name, edits) in &file.variants {
-            let mut edited = sources.to_vec();
-            for edit in edits {
-                edit.apply(&mut edited).map_err(|problem| {
-                    let mut problems = Problems::default();
-                    problems.push(problem);
-                    problems
-                })?;
-            }
-            // Its lines need not be those of the file.
-            for source in &mut edited {
-                source.name = format!("{} (variant '{name}')", source.name);
-            }
-            variants.insert(name.clone(), compile(edited)?);
-        }
-        Ok(Self { base, variants })
+        let base = Cow::Owned(compiled(sources.to_vec(), &laid_out)?);
+        Ok(Self { base, variants: variants(file, sources, &laid_out)? })
     }
 
     /// The configuration as it is.
@@ -147,6 +134,37 @@ impl Configurations {
             Some(name) => self.variants.get(name).ok_or_else(|| format!("there is no variant '{name}' of the configuration")),
         }
     }
+}
+
+fn compiled(mut sources: Vec<SourceFile>, laid_out: &impl Fn(&str) -> String) -> Result<Configuration, Problems> {
+    for source in &mut sources {
+        source.text = laid_out(&source.text);
+    }
+    Configuration::compile(&sources)
+}
+
+fn variants(
+    file: &CaseFile,
+    sources: &[SourceFile],
+    laid_out: &impl Fn(&str) -> String,
+) -> Result<BTreeMap<String, Configuration>, Problems> {
+    let mut variants = BTreeMap::new();
+    for (name, edits) in &file.variants {
+        let mut edited = sources.to_vec();
+        for edit in edits {
+            edit.apply(&mut edited).map_err(|problem| {
+                let mut problems = Problems::default();
+                problems.push(problem);
+                problems
+            })?;
+        }
+        // Its lines need not be those of the file.
+        for source in &mut edited {
+            source.name = format!("{} (variant '{name}')", source.name);
+        }
+        variants.insert(name.clone(), compiled(edited, laid_out)?);
+    }
+    Ok(variants)
 }
 
 impl Inline {

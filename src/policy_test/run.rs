@@ -105,13 +105,13 @@ impl fmt::Display for When {
 
 /// Runs the cases of a file whose names contain `filter`.
 #[must_use]
-pub fn run(file: &CaseFile, configurations: &Configurations, filter: &str) -> Vec<CaseReport> {
+pub fn run(file: &CaseFile, configurations: &Configurations<'_>, filter: &str) -> Vec<CaseReport> {
     file.cases.iter().filter(|case| case.name.contains(filter)).map(|case| run_case(file, case, configurations)).collect()
 }
 
 /// Runs one case of a file.
 #[must_use]
-pub fn run_case(file: &CaseFile, case: &Case, configurations: &Configurations) -> CaseReport {
+pub fn run_case(file: &CaseFile, case: &Case, configurations: &Configurations<'_>) -> CaseReport {
     Run::new(file, case).report(configurations)
 }
 
@@ -128,7 +128,7 @@ impl<'f> Run<'f> {
         Self { file, case, decided: Vec::new(), failures: Vec::new() }
     }
 
-    fn report(mut self, configurations: &Configurations) -> CaseReport {
+    fn report(mut self, configurations: &Configurations<'_>) -> CaseReport {
         if let Err(error) = self.decide_all(configurations) {
             let location = self.case.location.clone();
             self.failures.push(Failure { location, when: When::First, cause: Cause::Error(error) });
@@ -142,7 +142,7 @@ impl<'f> Run<'f> {
         }
     }
 
-    fn decide_all(&mut self, configurations: &Configurations) -> Result<(), String> {
+    fn decide_all(&mut self, configurations: &Configurations<'_>) -> Result<(), String> {
         let case = self.case;
         let at = |millis: i64| UnixTime::from_millis(case.at.saturating_add(millis));
         let mut configuration = configurations.get(case.variant.as_deref())?;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::config::{Problem, Problems, SourceFile, named_tests};
+use crate::config::{Configuration, Problem, Problems, SourceFile, named_tests};
 use crate::pip::config_file::{ConfigFile, ConfigSource};
 use crate::policy_test::case::CaseFile;
 use crate::policy_test::configuration::Configurations;
@@ -20,21 +20,22 @@ pub(crate) fn named(files: &[ConfigFile]) -> Vec<String> {
     files.iter().flat_map(|file| named_tests(&file.text)).collect()
 }
 
-/// Runs all tests of a configuration, whose files are `sources`; gives the number of cases, all of which passed. Blocks.
+/// Runs all tests of a configuration, which was read as `source` and compiled from `files`; gives the number of cases, all of which
+/// passed. Blocks.
 ///
 /// # Errors
 /// Tests that cannot be read, do not pass, or take longer than `budget`.
-pub(crate) fn run(configuration: &ConfigSource, sources: &[SourceFile], budget: Duration) -> Result<usize, Problems> {
+pub(crate) fn run(configuration: &Configuration, source: &ConfigSource, files: &[SourceFile], budget: Duration) -> Result<usize, Problems> {
     let started = Instant::now();
     let mut session = Session { started, told: started, budget, cases: 0, failed: 0, problems: Problems::default() };
-    for test in &configuration.tests {
-        session.run(test, sources)?;
+    for test in &source.tests {
+        session.run(test, configuration, files)?;
     }
     if session.failed > 0 {
         let more = session.failed.saturating_sub(MAX_FAILURES);
         let more = if more > 0 { format!("; {more} more are not shown") } else { String::new() };
         session.problem(format!("{} of {} policy tests failed{more}", session.failed, session.cases));
-    } else if session.cases == 0 && !configuration.tests.is_empty() && session.problems.is_empty() {
+    } else if session.cases == 0 && !source.tests.is_empty() && session.problems.is_empty() {
         session.problem("the files have no cases, so nothing is tested".into());
     }
     if session.problems.is_empty() { Ok(session.cases) } else { Err(session.problems) }
@@ -52,9 +53,9 @@ struct Session {
 
 impl Session {
     /// Runs a file's cases and notes what fails. An error ends the whole run.
-    fn run(&mut self, test: &ConfigFile, sources: &[SourceFile]) -> Result<(), Problems> {
+    fn run(&mut self, test: &ConfigFile, configuration: &Configuration, files: &[SourceFile]) -> Result<(), Problems> {
         let read = CaseFile::read(&test.path.display().to_string(), &test.text)
-            .and_then(|file| Configurations::compile_files(&file, sources).map(|configurations| (file, configurations)));
+            .and_then(|file| Configurations::over(configuration, files, &file).map(|configurations| (file, configurations)));
         let (file, configurations) = match read {
             Ok(read) => read,
             Err(problems) => {
@@ -117,7 +118,8 @@ routes: [{ path: /a, name: a, methods: { GET: { access: authenticated } } }]
         std::fs::write(&path, CONFIGURATION).unwrap();
         let mut source = crate::pip::config_file::read(&path).unwrap();
         source.tests = tests.iter().enumerate().map(|(index, text)| file(format!("t{index}.yaml"), text)).collect();
-        run(&source, &source_files(&source), budget).map_err(|problems| problems.to_string())
+        let files = source_files(&source);
+        run(&Configuration::compile(&files).unwrap(), &source, &files, budget).map_err(|problems| problems.to_string())
     }
 
     const GOOD: &str =

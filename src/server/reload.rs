@@ -53,7 +53,7 @@ pub(super) async fn compile(source: &Arc<ConfigSource>) -> Result<Configuration,
     let compiled = tokio::task::spawn_blocking(move || {
         let files = source_files(&source);
         let configuration = Configuration::compile(&files)?;
-        let cases = policy_tests::run(&source, &files, policy_tests::BUDGET)?;
+        let cases = policy_tests::run(&configuration, &source, &files, policy_tests::BUDGET)?;
         if !source.tests.is_empty() {
             tracing::info!(cases, files = source.tests.len(), "the configuration passed its policy tests");
         }

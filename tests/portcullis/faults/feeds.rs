@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use super::ward::{self, FAULTS, Patient, TROUBLES, Ward, ask, megabytes, refused};
+use super::ward::{self, FAULTS, NOTICED, Patient, SLACK, TROUBLES, Ward, ask, megabytes, refused};
 use crate::harness::hostile::{Behaviour, Document, Hostile};
 use crate::harness::oracle::{Probe, Says};
 use crate::harness::turn;
@@ -12,10 +12,6 @@ use crate::harness::wait::{self, PATIENCE};
 const STALE: Says = Says::Refuses(503, "revocations_stale");
 /// Long enough for a busy machine to see the second failure of each before it has passed.
 const MAX_STALENESS: Duration = Duration::from_secs(12);
-/// For a busy machine.
-const SLACK: Duration = Duration::from_secs(5);
-/// How long the return of an identity service may go unnoticed.
-const NOTICED: Duration = Duration::from_secs(5);
 /// When a request that gets no answer is given up: ten seconds after the feed should have answered.
 const DEADLINE: Duration = Duration::from_secs(11);
 /// How much the memory of the sidecar may grow with all faults at once. One of the bodies is 50 MB of nothing, which is less than a
@@ -51,9 +47,7 @@ async fn a_feed_that_fails_in_any_way_harms_no_decision_within_its_bound_and_fai
     let ward = Ward::open(&patients, probes).await;
     let (oracle, before) = (&ward.oracle, ward.sidecar.process.resident_bytes());
 
-    for (name, behaviour) in faults.iter().map(|(name, behaviour, _)| (name, behaviour)).chain(TROUBLES.iter().map(|(n, b)| (n, b))) {
-        hostile.behave(&path(name), *behaviour);
-    }
+    ward::begin(&hostile, faults.iter().copied());
     dying.refuse();
     let wanted: Vec<(String, u64)> =
         faults.iter().map(|(name, _, again)| (path(name), if *again && *name != "large" { 2 } else { 1 })).collect();

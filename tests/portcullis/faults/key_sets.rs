@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use super::ward::{self, FAULTS, Patient, TROUBLES, Ward, ask, megabytes};
+use super::ward::{self, FAULTS, NOTICED, Patient, SLACK, TROUBLES, Ward, ask, megabytes};
 use crate::harness::authority::Authority;
 use crate::harness::hostile::{Behaviour, Document, Hostile};
 use crate::harness::mesh;
@@ -13,10 +13,6 @@ use crate::harness::tls_front::TlsFront;
 const UNAVAILABLE: Says = Says::Refuses(503, "keys_unavailable");
 /// Long enough for a busy machine to see the second failure of each before it has passed.
 const MAX_STALE: Duration = Duration::from_secs(10);
-/// For a busy machine.
-const SLACK: Duration = Duration::from_secs(5);
-/// How long the return of an identity service may go unnoticed.
-const NOTICED: Duration = Duration::from_secs(5);
 /// When a fetch that gets no answer is given up.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How much the memory of the sidecar may grow with all faults at once: for each of them what one key set may have, 1 MiB, and as
@@ -53,9 +49,7 @@ async fn a_source_that_fails_in_any_way_harms_no_decision_within_its_bound_close
     let (oracle, before) = (&ward.oracle, ward.sidecar.process.resident_bytes());
 
     // Within the bound nobody notices.
-    for (name, behaviour) in FAULTS.iter().map(|(name, behaviour, _)| (name, behaviour)).chain(TROUBLES.iter().map(|(n, b)| (n, b))) {
-        hostile.behave(&path(name), *behaviour);
-    }
+    ward::begin(&hostile, &FAULTS);
     dying.refuse();
     front.show(&stranger.for_host("localhost"), None);
     let wanted: Vec<(String, u64)> = FAULTS.iter().map(|(name, _, again)| (path(name), if *again { 2 } else { 1 })).collect();

@@ -24,9 +24,16 @@ pub const PUBLIC: &str = "/blog/health";
 /// A path for everybody with a token.
 pub const ME: &str = "/blog/me";
 
-/// Ways to fail after which a source is not to be believed, and whether the next request comes while it lasts (a hung one is
-/// given up after ten seconds only).
-pub const FAULTS: [(&str, Behaviour, bool); 24] = [
+/// For a busy machine.
+pub const SLACK: Duration = Duration::from_secs(5);
+/// How long the return of an identity service may go unnoticed.
+pub const NOTICED: Duration = Duration::from_secs(5);
+
+/// A name, a way to fail, and whether the next request comes while it lasts (a hung one is given up after ten seconds only).
+pub type Fault = (&'static str, Behaviour, bool);
+
+/// Ways to fail after which a source is not to be believed.
+pub const FAULTS: [Fault; 24] = [
     ("hung", Behaviour::Hung, false),
     ("trickling", Behaviour::Trickling, false),
     ("status-500", Behaviour::Status(500), true),
@@ -55,6 +62,14 @@ pub const FAULTS: [(&str, Behaviour, bool); 24] = [
 
 /// Troubles that a source is still believed through.
 pub const TROUBLES: [(&str, Behaviour); 2] = [("slow", Behaviour::Slow(Duration::from_millis(400))), ("flapping", Behaviour::Flapping)];
+
+/// Begins these faults and all troubles, each at the path of its name.
+pub fn begin<'f>(hostile: &Hostile, faults: impl IntoIterator<Item = &'f Fault>) {
+    let faults = faults.into_iter().map(|(name, behaviour, _)| (name, behaviour));
+    for (name, behaviour) in faults.chain(TROUBLES.iter().map(|(name, behaviour)| (name, behaviour))) {
+        hostile.behave(&format!("/{name}"), *behaviour);
+    }
+}
 
 /// The load of these tests: there are many probes, and little to ask each one.
 const LOAD: Load = Load { connections: 2, streams: 2, rate: Some(600) };

@@ -24,3 +24,16 @@ async fn bearer(disk: &disk::Disk, file: Option<&std::path::Path>) -> Result<Opt
     let token = text.trim();
     if token.is_empty() { Err(format!("{}: there is no token in it", file.display())) } else { Ok(Some(format!("Bearer {token}"))) }
 }
+
+/// Whether there is a secret in a file, such as a `token`. Blocks.
+///
+/// # Errors
+/// There is none that could be used, in words, which name the file.
+pub fn check_secret(file: &std::path::Path, what: &str) -> Result<(), String> {
+    let text = disk::read(file, MAX_SECRET)?;
+    match str::from_utf8(&text) {
+        Err(_) => Err(format!("{}: it is no text", file.display())),
+        Ok(text) if text.trim().is_empty() => Err(format!("{}: there is no {what} in it", file.display())),
+        Ok(_) => Ok(()),
+    }
+}

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use serde_json::json;
 
 use crate::config::{Configuration, JwksLocation, Problem, Problems, RevocationOrigin, Source, SourceFeed};
-use crate::pdp::token::key::KeySet;
-use crate::pip::config_file;
+use crate::pip::{self, config_file, jwks};
 use crate::server::{policy_tests, source_files};
 
 pub(super) const EXAMPLES: &str = "\
@@ -95,19 +96,30 @@ fn load(path: &Path) -> Result<(Configuration, usize), Problems> {
     if problems.is_empty() { Ok((configuration, cases)) } else { Err(problems) }
 }
 
+/// How long a file may take before it is said that it is still being read.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Looks at a file, and says so if that takes long: on a disk that hangs it has no end.
+fn patiently<T>(path: &Path, look: impl FnOnce() -> T) -> T {
+    let (done, ends) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if ends.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("still reading {}: its disk is slow, or hangs", path.display());
+            }
+        });
+        let found = look();
+        drop(done);
+        found
+    })
+}
+
 /// Keys in a file can be looked at right away; those behind a URL are the business of whoever runs.
 fn key_file_problem(source: &Source) -> Option<Problem> {
     let SourceFeed::Keys(feed) = &source.feed else { return None };
     let JwksLocation::File(path) = &feed.location else { return None };
-    let message = match std::fs::read(path) {
-        Err(error) => error.to_string(),
-        Ok(document) => match KeySet::parse(&document, &feed.algorithms) {
-            Err(error) => error.to_string(),
-            Ok(keys) if keys.keys().next().is_none() => "no key of it can be used".to_string(),
-            Ok(_) => return None,
-        },
-    };
-    Some(Problem { location: None, key: format!("issuers.{}.jwks.file", source.issuer), message: format!("{}: {message}", path.display()) })
+    let message = patiently(path, || jwks::check_file(path, feed)).err()?;
+    Some(Problem { location: None, key: format!("issuers.{}.jwks.file", source.issuer), message })
 }
 
 /// A file with a token, a password or revocations need not be where a configuration is checked; where it is used, it has to be.
@@ -123,19 +135,15 @@ fn file_notice(source: &Source) -> Option<Problem> {
                 RevocationOrigin::Feed(feed) => (feed.token_file.as_ref()?, key("token_file"), "token"),
                 RevocationOrigin::Redis(redis) => (redis.password_file.as_ref()?, key("password_file"), "password"),
                 RevocationOrigin::File(path) => {
-                    let message = format!("{}: {}", path.display(), crate::pip::revocation::file::check(path).err()?);
-                    return Some(Problem { location: None, key: key("file"), message });
+                    let why = patiently(path, || pip::revocation::file::check(path)).err()?;
+                    return Some(Problem { location: None, key: key("file"), message: format!("{}: {why}", path.display()) });
                 }
             }
         }
         SourceFeed::Keys(_) | SourceFeed::StatusList(_) => return None,
     };
-    let message = match std::fs::read_to_string(path) {
-        Err(error) => error.to_string(),
-        Ok(text) if text.trim().is_empty() => format!("there is no {what} in it"),
-        Ok(_) => return None,
-    };
-    Some(Problem { location: None, key, message: format!("{}: {message}", path.display()) })
+    let message = patiently(path, || pip::check_secret(path, what)).err()?;
+    Some(Problem { location: None, key, message })
 }
 
 /// The same holds for files with authorities, certificates and keys. All sources of an issuer share them, and keys are always among these.
@@ -145,6 +153,8 @@ fn tls_notice(source: &Source) -> Option<Problem> {
         SourceFeed::Directory(_) => "directory.tls".to_string(),
         _ => return None,
     };
-    let message = crate::pip::transport::check(&source.transport.tls).err()?;
+    let tls = &source.transport.tls;
+    let first = tls.ca.as_ref().or(tls.client.as_ref().map(|(certificate, _)| certificate))?;
+    let message = patiently(first, || pip::transport::check(tls)).err()?;
     Some(Problem { location: None, key, message })
 }

@@ -10,6 +10,7 @@ use http::Uri;
 use tokio::time::sleep;
 
 use super::discovery::Discovered;
+use super::disk;
 use super::http_client::{Fetched, GetRequest};
 use super::refresh::{Context, Failure, backoff, early, heeded};
 use super::warm_start::{Kept, Kind, News, Standby};
@@ -182,6 +183,15 @@ async fn keys_in(context: &Context, path: &Path, feed: &JwksSource) -> Result<Ou
     let document = context.disk.read(path, MAX_BYTES as u64).await;
     let document = document.map_err(|message| Failure { label: "file", message, retry_after: None })?;
     Ok(Outcome::Keys { keys: parse(&document, feed)?, document: document.into(), etag: None, max_age: None, confirmed })
+}
+
+/// Whether a file has keys that can be used. Blocks.
+///
+/// # Errors
+/// It has none, in words, which name it.
+pub fn check_file(path: &Path, feed: &JwksSource) -> Result<(), String> {
+    let keys = parse(&disk::read(path, MAX_BYTES as u64)?, feed).map_err(|failure| format!("{}: {}", path.display(), failure.message))?;
+    if keys.keys().next().is_none() { Err(format!("{}: no key of it can be used", path.display())) } else { Ok(()) }
 }
 
 fn parse(document: &[u8], feed: &JwksSource) -> Result<Arc<KeySet>, Failure> {

@@ -5,13 +5,15 @@ mod policy_tests;
 
 use std::fs;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 
 use crate::harness::authority::Authority;
-use crate::harness::process::{command, programs};
+use crate::harness::process::{Process, command, programs};
 use crate::harness::sidecar::edit;
+use crate::harness::slow_disk::SlowDisk;
+use crate::harness::wait::PATIENCE;
 use crate::harness::{mesh, sidecar};
 use crate::sidecar::loading;
 
@@ -212,6 +214,35 @@ fn a_key_set_that_cannot_be_used_is_found_by_check() {
         assert_eq!(output.status.code(), Some(1), "{}", out(&output));
         assert!(err(&output).contains("issuers.second.jwks.file") && err(&output).contains("keys.json"), "{}", err(&output));
     }
+}
+
+#[test]
+fn check_reads_files_as_the_sidecar_does() {
+    let folder = mesh::folder();
+    let path = good(folder.path());
+    let keys = folder.path().join("keys.json");
+    fs::remove_file(&keys).expect("the keys removed");
+    // Reading a pipe would wait for its writer.
+    assert!(Command::new("mkfifo").arg(&keys).status().is_ok_and(|status| status.success()), "no mkfifo: apt-get install coreutils");
+    let output = check(&path);
+    assert_eq!(output.status.code(), Some(1), "{}", out(&output));
+    assert!(err(&output).contains("issuers.second.jwks.file: ") && err(&output).contains("it is no regular file"), "{}", err(&output));
+    fs::remove_file(&keys).expect("the pipe removed");
+    fs::write(&keys, [b' '; (1 << 20) + 1]).expect("a long file");
+    assert!(err(&check(&path)).contains("the file has more than 1048576 bytes"), "{}", err(&check(&path)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_names_the_file_whose_disk_hangs() {
+    let folder = mesh::folder();
+    let path = good(folder.path());
+    let disk = SlowDisk::under(&folder.path().join("keys.json"));
+    disk.hang(true);
+    let arguments = ["check", "--json", &path.display().to_string()];
+    let mut process = Process::start_with("check", programs::portcullis(), arguments, &disk.environment(), folder.path());
+    assert!(process.log_line("still reading ").await.contains("keys.json"));
+    disk.hang(false);
+    assert!(process.ended(PATIENCE).await.success(), "{}", process.log());
 }
 
 #[test]

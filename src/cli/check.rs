@@ -19,8 +19,8 @@ Examples:
 
 Where the configuration names policy tests ('configuration.tests'), they have to pass, as they have to at start and with every
 change. Nobody is asked over the network. A line that begins with 'note:' is no problem, but worth a look: a requirement that
-was overridden, or a file with a token, a password, revocations or certificates that cannot be used here, and has to be where the
-sidecar runs.
+was overridden, permissions that no role has, or a file with a token, a password, revocations or certificates that cannot be used
+here, and has to be where the sidecar runs.
 
 Exit status: 0 it is good, 1 it is not, 2 the command line is not.";
 

@@ -42,13 +42,13 @@ pub(super) fn compile(schema: Schema, files: &[SourceFile], problems: &mut Probl
         routes,
     } = schema;
     let vocabulary = Vocabulary::new(permissions, &issuers, problems);
-    let roles = roles::compile(permission_sets, roles, &vocabulary, problems);
+    let (roles, mut notices) = roles::compile(permission_sets, roles, &vocabulary, problems);
     let identity_headers = headers::compile(headers, problems);
     if !unreadable_issuers {
         routes::check_satisfiable(&routes, &issuers, problems);
     }
     let assertion = assertion.map(|assertion| assertion_rule(assertion.value, &issuers, problems));
-    let mut notices = routes::notices(&routes);
+    notices.extend(routes::notices(&routes));
     if !has_audit {
         audit::check_has_trail(&routes, problems);
     }

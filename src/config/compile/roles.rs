@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::permissions::Vocabulary;
-use crate::config::problem::Problems;
+use crate::config::problem::{Problem, Problems};
 use crate::config::schema::{ManagesSchema, PermissionSetSchema, RoleSchema};
 use crate::config::yaml::Located;
 use crate::pdp::permission::PermissionSet;
@@ -18,8 +18,9 @@ pub(super) fn compile(
     roles: Vec<RoleSchema>,
     vocabulary: &Vocabulary,
     problems: &mut Problems,
-) -> RoleTable {
+) -> (RoleTable, Vec<Problem>) {
     let sets = compile_sets(sets, vocabulary, problems);
+    let notices = unused(&sets, &roles);
     let mut own: HashMap<&str, OwnRole<'_>> = HashMap::new();
     for role in &roles {
         if let Some(first) = own.get(role.name.value.as_str()) {
@@ -61,7 +62,21 @@ pub(super) fn compile(
             );
         }
     }
-    table
+    (table, notices)
+}
+
+/// A set that no role has grants nothing, which is worth knowing of.
+fn unused(sets: &Sets, roles: &[RoleSchema]) -> Vec<Problem> {
+    let used: HashSet<&str> = roles.iter().flat_map(|role| &role.sets).map(|name| name.value.as_str()).collect();
+    let unused = sets.values().map(|(name, _)| name).filter(|name| !used.contains(name.value.as_str()));
+    let mut notices: Vec<Problem> = unused
+        .map(|name| {
+            let message = format!("no role has the permission set '{}', so it grants nothing", name.value);
+            Problem { location: Some(name.location.clone()), key: name.key.clone(), message }
+        })
+        .collect();
+    notices.sort_by(|one, other| one.location.cmp(&other.location));
+    notices
 }
 
 fn compile_manages(

@@ -322,6 +322,21 @@ routes:
 }
 
 #[test]
+fn a_permission_set_that_no_role_has_is_worth_a_notice() {
+    let text = "permissions: { syntax: 'a:b', sets: { z: ['x:y'], used: ['x:y'], a: [] } }
+roles: { r: { sets: [used] } }
+routes: [{ path: /, methods: { GET: { access: public } } }]";
+    let notices: Vec<String> = compile(text).unwrap().notices.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        notices,
+        [
+            "c.yaml:1:39: permissions.sets.z: no role has the permission set 'z', so it grants nothing",
+            "c.yaml:1:66: permissions.sets.a: no role has the permission set 'a', so it grants nothing",
+        ]
+    );
+}
+
+#[test]
 fn a_trail_in_which_nothing_is_recorded_is_worth_a_notice() {
     let text = "audit: { file: /a, key_file: /k, when_unwritable: continue, max_queue: 8, deadline: 2ms, sync: true }
 routes: [{ path: /, methods: { GET: { access: public } } }]";

@@ -9,6 +9,7 @@ mod mesh_identity;
 mod outages;
 mod revocation;
 mod rotation;
+mod shipped;
 
 /// A path that viewers may read and editors may write.
 const POST: &str = "/blog/tenants/acme/posts/1";

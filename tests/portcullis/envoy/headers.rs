@@ -10,7 +10,7 @@ use crate::harness::token;
 use crate::harness::upstream::Seen;
 
 /// What a client might send to be taken for somebody else.
-const SPOOFED: [(&str, &str); 8] = [
+pub const SPOOFED: [(&str, &str); 8] = [
     ("x-user-id", "root"),
     ("X-User-Id", "root"),
     ("x-tenant-id", "globex"),
@@ -33,7 +33,7 @@ const FOLDED: [(&str, &str); 7] = [
 ];
 
 /// Headers by which some services let a client name another method, path or host.
-const OVERRIDES: [&str; 7] = [
+pub const OVERRIDES: [&str; 7] = [
     "x-http-method-override",
     "x-http-method",
     "x-method-override",

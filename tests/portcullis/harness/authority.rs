@@ -33,11 +33,17 @@ impl Authority {
 
     /// A certificate for a name, for servers and for clients.
     pub fn issue(&self, name: SanType) -> Identity {
+        self.issue_with(vec![name], |_| ())
+    }
+
+    /// The same for several names, or with something unusual in it.
+    pub fn issue_with(&self, names: Vec<SanType>, edit: impl FnOnce(&mut CertificateParams)) -> Identity {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-        params.subject_alt_names.push(name);
+        params.subject_alt_names = names;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
         params.distinguished_name.push(DnType::CommonName, "a workload");
+        edit(&mut params);
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate").der().clone();
         Identity { certificate, key }
     }

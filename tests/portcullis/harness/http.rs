@@ -1,4 +1,5 @@
-//! An HTTP/1.1 client that sends requests exactly as they are given: no path is tidied up, no header is joined.
+//! An HTTP client that sends requests exactly as they are given: no path is tidied up, no header is joined. (HTTP/1.1, and HTTP/2 where
+//! it is asked for.)
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -6,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -49,9 +50,13 @@ impl Request {
         self.header("authorization", format!("Bearer {token}"))
     }
 
-    pub fn json(mut self, body: &Value) -> Self {
-        self.body = body.to_string().into();
-        self.header("content-type", "application/json")
+    pub fn json(self, body: &Value) -> Self {
+        self.body(body.to_string()).header("content-type", "application/json")
+    }
+
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
     }
 }
 
@@ -61,6 +66,8 @@ pub struct Answer {
     pub status: u16,
     pub headers: http::HeaderMap,
     pub body: Bytes,
+    /// What came behind the body: where gRPC says how a call ended.
+    pub trailers: http::HeaderMap,
 }
 
 impl Answer {
@@ -84,8 +91,14 @@ impl Answer {
 
 /// One connection that is kept.
 pub struct Connection {
-    sender: SendRequest<Full<Bytes>>,
+    sender: Sender,
     host: String,
+}
+
+enum Sender {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    /// With the scheme that requests are made for.
+    Http2(http2::SendRequest<Full<Bytes>>, &'static str),
 }
 
 impl Connection {
@@ -102,31 +115,71 @@ impl Connection {
 
     /// Over a stream that somebody else opened.
     pub async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, host: String) -> Result<Self, String> {
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         tokio::spawn(connection);
-        Ok(Self { sender, host })
+        Ok(Self { sender: Sender::Http1(sender), host })
+    }
+
+    /// The same with HTTP/2.
+    pub async fn over_http2(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        scheme: &'static str,
+        host: String,
+    ) -> Result<Self, String> {
+        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+        let (sender, connection) = handshake.await.map_err(|error| error.to_string())?;
+        tokio::spawn(connection);
+        Ok(Self { sender: Sender::Http2(sender, scheme), host })
     }
 
     /// Sends a request and reads the whole answer.
     pub async fn send(&mut self, request: &Request) -> Result<Answer, String> {
-        let mut builder = hyper::Request::builder().method(&request.method).uri(&request.target);
-        if !request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-            builder = builder.header("host", &self.host);
-        }
-        for (name, value) in &request.headers {
-            builder = builder.header(name, value.as_slice());
-        }
-        let message = builder.body(Full::new(request.body.clone())).map_err(|error| error.to_string())?;
+        let message = self.message(request)?;
         let exchange = async {
-            self.sender.ready().await?;
-            let (head, body) = self.sender.send_request(message).await?.into_parts();
-            let body = body.collect().await?.to_bytes();
-            Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+            let answer = match &mut self.sender {
+                Sender::Http1(sender) => {
+                    sender.ready().await?;
+                    sender.send_request(message).await?
+                }
+                Sender::Http2(sender, _) => {
+                    sender.ready().await?;
+                    sender.send_request(message).await?
+                }
+            };
+            let (head, body) = answer.into_parts();
+            let body = body.collect().await?;
+            let trailers = body.trailers().cloned().unwrap_or_default();
+            Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes(), trailers })
         };
         match timeout(TIMEOUT, exchange).await {
             Ok(answer) => answer.map_err(|error: hyper::Error| format!("{error:?}")),
             Err(_) => Err(format!("no answer within {TIMEOUT:?}")),
         }
+    }
+
+    /// What is sent: with HTTP/2 the host stands in the target.
+    fn message(&self, request: &Request) -> Result<hyper::Request<Full<Bytes>>, String> {
+        let mut builder = hyper::Request::builder().method(&request.method);
+        let is_host = |(name, _): &&(String, Vec<u8>)| name.eq_ignore_ascii_case("host");
+        let host = request.headers.iter().find(is_host);
+        let mut headers = request.headers.iter().collect::<Vec<_>>();
+        match self.sender {
+            Sender::Http1(_) => {
+                builder = builder.uri(&request.target);
+                if host.is_none() {
+                    builder = builder.header("host", &self.host);
+                }
+            }
+            Sender::Http2(_, scheme) => {
+                let host = host.map_or(self.host.as_str().into(), |(_, host)| String::from_utf8_lossy(host));
+                builder = builder.uri(format!("{scheme}://{host}{}", request.target));
+                headers.retain(|header| !is_host(header));
+            }
+        }
+        for (name, value) in headers {
+            builder = builder.header(name, value.as_slice());
+        }
+        builder.body(Full::new(request.body.clone())).map_err(|error| error.to_string())
     }
 }
 

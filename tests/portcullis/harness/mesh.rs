@@ -1,9 +1,12 @@
 //! Everything together: client, Envoy, sidecar, identity service, and a service behind.
 
+use std::net::SocketAddr;
+
 use tempfile::TempDir;
 
-use super::envoy::{Envoy, Neighbours};
-use super::http::{self, Answer, Request};
+use super::door::Door;
+use super::envoy::{self, Envoy, Neighbours};
+use super::http::{Answer, Request};
 use super::identity::Identity;
 use super::sidecar::{self, Sidecar};
 use super::upstream::Upstream;
@@ -15,6 +18,8 @@ pub struct Mesh {
     pub sidecar: Sidecar,
     pub identity: Identity,
     pub upstream: Upstream,
+    /// How its clients come in.
+    pub door: Door,
     pub folder: TempDir,
 }
 
@@ -25,12 +30,26 @@ type Edit = Box<dyn FnOnce(String) -> String>;
 pub struct Builder {
     policy: Edit,
     envoy: Edit,
+    file: &'static str,
+    door: Door,
+    opening: Request,
+    behind: Option<SocketAddr>,
+    folder: Option<TempDir>,
     identity_runs: bool,
 }
 
 impl Mesh {
     pub fn builder() -> Builder {
-        Builder { policy: Box::new(|text| text), envoy: Box::new(|text| text), identity_runs: true }
+        Builder {
+            policy: Box::new(|text| text),
+            envoy: Box::new(|text| text),
+            file: envoy::SIDECAR,
+            door: Door::default(),
+            opening: Request::get("/blog/health"),
+            behind: None,
+            folder: None,
+            identity_runs: true,
+        }
     }
 
     /// The usual one.
@@ -40,12 +59,22 @@ impl Mesh {
 
     /// One request through Envoy.
     pub async fn send(&self, request: &Request) -> Answer {
-        http::send(self.envoy.address, request).await
+        self.send_by(&self.door, request).await
+    }
+
+    /// The same by another way in.
+    pub async fn send_by(&self, door: &Door, request: &Request) -> Answer {
+        door.try_send(self.envoy.address, request).await.unwrap_or_else(|error| panic!("{request:?}: {error}"))
     }
 
     /// The same, and the reason in Envoy's access log (`-` when the sidecar was not asked or did not answer).
     pub async fn send_for_reason(&self, request: &Request) -> (Answer, String) {
-        let answer = self.send(request).await;
+        self.send_by_for_reason(&self.door, request).await
+    }
+
+    /// The same by another way in.
+    pub async fn send_by_for_reason(&self, door: &Door, request: &Request) -> (Answer, String) {
+        let answer = self.send_by(door, request).await;
         let entry = self.envoy.log_entry(&answer).await;
         let reason = entry["reason"].as_str().unwrap_or("-").to_string();
         (answer, reason)
@@ -76,6 +105,31 @@ impl Builder {
         self
     }
 
+    /// Starts Envoy with another file than the usual one; clients come in like this.
+    pub fn file(mut self, file: &'static str, door: Door) -> Self {
+        self.file = file;
+        self.door = door;
+        self
+    }
+
+    /// Waits for another request than the usual one to pass.
+    pub fn opened_by(mut self, request: Request) -> Self {
+        self.opening = request;
+        self
+    }
+
+    /// Another service stands behind Envoy, which the test started.
+    pub fn behind(mut self, service: SocketAddr) -> Self {
+        self.behind = Some(service);
+        self
+    }
+
+    /// Everything lies in this folder. In `tls` in it are the certificates, where the file names some.
+    pub fn folder(mut self, folder: TempDir) -> Self {
+        self.folder = Some(folder);
+        self
+    }
+
     /// Leaves the identity service for the test to start, and does not wait for anybody's being ready.
     pub fn without_identity(mut self) -> Self {
         self.identity_runs = false;
@@ -83,7 +137,7 @@ impl Builder {
     }
 
     pub async fn start(self) -> Mesh {
-        let folder = folder();
+        let folder = self.folder.unwrap_or_else(folder);
         let upstream = Upstream::start().await;
         let mut identity = Identity::prepare(folder.path());
         if self.identity_runs {
@@ -94,12 +148,17 @@ impl Builder {
         if self.identity_runs {
             sidecar.ready().await;
         }
-        let neighbours = Neighbours { authz: &sidecar.socket, upstream: upstream.address, identity: identity.address };
-        let envoy = Envoy::start(folder.path(), &neighbours, self.envoy).await;
-        let mesh = Mesh { envoy, sidecar, identity, upstream, folder };
+        let behind = self.behind.unwrap_or(upstream.address);
+        let neighbours = Neighbours { authz: &sidecar.socket, upstream: behind, identity: identity.address };
+        let besides = [
+            ("port_value: 9191", format!("port_value: {}", sidecar.grpc.port())),
+            ("/etc/envoy/tls/", format!("{}/tls/", folder.path().display())),
+        ];
+        let envoy = Envoy::start_file(self.file, folder.path(), &neighbours, &besides, self.envoy).await;
+        let mesh = Mesh { envoy, sidecar, identity, upstream, door: self.door, folder };
         if self.identity_runs {
             // Envoy lets nothing pass before its first health check of the sidecar.
-            mesh.answers(&Request::get("/blog/health"), 200).await;
+            mesh.answers(&self.opening, 200).await;
         }
         mesh
     }

@@ -45,13 +45,14 @@ async fn echo(State(served): State<Arc<AtomicU64>>, request: Request) -> axum::J
     served.fetch_add(1, Ordering::SeqCst);
     let headers: Vec<Value> =
         request.headers().iter().map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())])).collect();
-    axum::Json(json!({ "method": request.method().as_str(), "headers": headers }))
+    axum::Json(json!({ "method": request.method().as_str(), "path": request.uri().to_string(), "headers": headers }))
 }
 
 /// What reached the service, read from its answer.
 #[derive(Debug)]
 pub struct Seen {
     pub method: String,
+    pub path: String,
     pub headers: Vec<(String, String)>,
 }
 
@@ -61,7 +62,7 @@ impl Seen {
         let echo = answer.json();
         let text = |value: &Value| value.as_str().expect("a text").to_string();
         let headers = echo["headers"].as_array().expect("headers").iter();
-        Self { method: text(&echo["method"]), headers: headers.map(|pair| (text(&pair[0]), text(&pair[1]))).collect() }
+        Self { method: text(&echo["method"]), path: text(&echo["path"]), headers: headers.map(|pair| (text(&pair[0]), text(&pair[1]))).collect() }
     }
 
     /// All values of a header.

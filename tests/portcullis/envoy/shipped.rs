@@ -1,0 +1,4 @@
+//! The configurations of `envoy/`, each started as it is shipped and walked through with the real sidecar.
+
+mod sidecar;
+mod walk;

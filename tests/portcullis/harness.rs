@@ -5,6 +5,7 @@
 
 pub mod authority;
 pub mod check;
+pub mod client_hello;
 pub mod door;
 pub mod envoy;
 pub mod frames;

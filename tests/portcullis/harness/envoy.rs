@@ -67,9 +67,9 @@ impl Envoy {
             ("timeout: 0.5s", "timeout: 5s".to_string()),
         ];
         let text = without_comments(&shipped);
-        for value in meant_to_be_replaced(&shipped) {
+        for value in meant_to_be_replaced(&shipped).iter().filter(|value| value.starts_with(['/', 'p'])) {
             assert!(
-                ours.iter().chain(besides).any(|(from, _)| from.contains(&value) || value.contains(from)),
+                ours.iter().chain(besides).any(|(from, _)| from.contains(value) || value.contains(from)),
                 "{file} means {value:?} to be replaced, and nothing replaces it"
             );
         }

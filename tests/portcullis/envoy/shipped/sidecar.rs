@@ -1,14 +1,13 @@
 //! Beside one service: over a Unix socket, over TCP.
 
-use super::walk::{self, LOGIN, Row, dora};
+use super::walk::{self, Row, dora};
 use crate::harness::door::Door;
 use crate::harness::http::Request;
 use crate::harness::mesh::Mesh;
-use crate::harness::sidecar::edit;
 use crate::harness::token;
 
 async fn walk(file: &'static str) {
-    let builder = Mesh::builder().file(file, Door::plain("localhost")).policy(|text| edit(&text, "routes:\n", LOGIN));
+    let builder = Mesh::builder().file(file, Door::plain("localhost")).policy(|text| walk::policy(&text, "routes:\n"));
     let mut mesh = builder.start().await;
     let globex = token::mint_second(serde_json::json!({ "tenant_id": "globex", "sub": "eve", "sid": "s-2",
         "services": { "chatbot": { "enabled": true } } }));

@@ -10,6 +10,7 @@ pub mod door;
 pub mod envoy;
 pub mod frames;
 pub mod grpc;
+pub mod grpc_service;
 pub mod hostile;
 pub mod http;
 pub mod identity;

@@ -45,7 +45,10 @@ async fn echo(State(served): State<Arc<AtomicU64>>, request: Request) -> axum::J
     served.fetch_add(1, Ordering::SeqCst);
     let headers: Vec<Value> =
         request.headers().iter().map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())])).collect();
-    axum::Json(json!({ "method": request.method().as_str(), "path": request.uri().to_string(), "headers": headers }))
+    let (method, path) = (request.method().to_string(), request.uri().to_string());
+    // All of it: an answer before its end would look like a service that broke off.
+    let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.map_or(0, |body| body.len());
+    axum::Json(json!({ "method": method, "path": path, "headers": headers, "body_bytes": body }))
 }
 
 /// What reached the service, read from its answer.
@@ -59,7 +62,11 @@ pub struct Seen {
 impl Seen {
     pub fn of(answer: &Answer) -> Self {
         assert_eq!(answer.status, 200, "the service was not reached: {}", answer.text());
-        let echo = answer.json();
+        Self::told(&answer.json())
+    }
+
+    /// The same from what the service told of it.
+    pub fn told(echo: &Value) -> Self {
         let text = |value: &Value| value.as_str().expect("a text").to_string();
         let headers = echo["headers"].as_array().expect("headers").iter();
         Self { method: text(&echo["method"]), path: text(&echo["path"]), headers: headers.map(|pair| (text(&pair[0]), text(&pair[1]))).collect() }

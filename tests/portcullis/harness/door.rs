@@ -66,6 +66,12 @@ impl Door {
     pub async fn connect(&self, address: SocketAddr) -> Result<Connection, String> {
         let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        self.over(stream).await
+    }
+
+    /// The same over a connection that somebody opened, and may have said something on.
+    pub async fn over(&self, stream: TcpStream) -> Result<Connection, String> {
+        let address = stream.peer_addr().map_err(|error| error.to_string())?;
         let host = self.host.clone().unwrap_or_else(|| address.to_string());
         let Some(config) = &self.tls else {
             return if self.http2 { Connection::over_http2(stream, "http", host).await } else { Connection::over(stream, host).await };

@@ -95,10 +95,15 @@ impl Envoy {
         *self.listeners.get(name).unwrap_or_else(|| panic!("there is no listener {name}: {:?}", self.listeners))
     }
 
+    /// What its admin interface answers.
+    pub async fn admin(&self, path: &str) -> String {
+        let mut admin = Connection::open_unix(&self.admin).await.expect("Envoy's admin interface");
+        admin.send(&Request::get(path)).await.expect("an answer").text()
+    }
+
     /// The value of one of its statistics. One that was never used is 0.
     pub async fn stat(&self, name: &str) -> u64 {
-        let mut admin = Connection::open_unix(&self.admin).await.expect("Envoy's admin interface");
-        let stats = admin.send(&Request::get("/stats")).await.expect("statistics").text();
+        let stats = self.admin("/stats").await;
         let value = stats.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         value.map_or(0, |value| value.parse().expect("a number"))
     }

@@ -2,6 +2,7 @@
 //!
 //! - `Watch`: an answer without end, a message every now and then;
 //! - `Chat`: each piece of the request comes back at once, until the request ends;
+//! - `Sleep`: no answer, ever;
 //! - `Import`: the whole request, then one message;
 //! - any other: one message, which says what reached the service.
 
@@ -83,6 +84,7 @@ async fn answer(request: Request<Incoming>) -> Response<Body> {
             let pieces = request.into_body().into_data_stream().filter_map(Result::ok).map(|piece| Ok(Frame::data(piece)));
             StreamBody::new(pieces.chain(end())).boxed_unsync()
         }
+        Some("Sleep") => std::future::pending().await,
         Some("Import") => {
             let bytes = request.into_body().collect().await.map_or(0, |body| body.to_bytes().len());
             StreamBody::new(tokio_stream::once(Ok(Frame::data(message(&json!({ "bytes": bytes }))))).chain(end())).boxed_unsync()

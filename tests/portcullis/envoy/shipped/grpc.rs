@@ -30,6 +30,7 @@ routes:
   - { path: /blog.v1.Posts/Update, tenant: { header: x-tenant }, methods: { POST: { permission: \"blog:posts.update\" } } }
   - { path: /blog.v1.Posts/Watch, tenant: token, methods: { POST: { permission: \"blog:posts.read\" } } }
   - { path: /blog.v1.Posts/Chat, methods: { POST: { access: authenticated } } }
+  - { path: /blog.v1.Posts/Sleep, methods: { POST: { access: authenticated } } }
   - { path: /blog.v1.Posts/Import, methods: { POST: { access: authenticated } } }
   - { path: /blog.v1.Elsewhere/Get, methods: { POST: { access: public } } }
   - { path: /chatbot.v1.Slots/List, methods: { POST: { access: authenticated } } }
@@ -174,7 +175,11 @@ async fn streams(mesh: &Mesh) -> usize {
     // It has had answers, and so cannot be told a status any more: it is cut, or it ends with one.
     assert!(ended.is_none() || ended == Some(Err(DEADLINE_EXCEEDED.into())), "{ended:?}");
     assert!(messages > 3, "{messages} messages before the stream's bound");
-    2
+
+    // The client's own deadline is shorter than the route's.
+    let sleep = mesh.send(&call("/blog.v1.Posts/Sleep").token(&dora()).header("grpc-timeout", "100m")).await;
+    assert_eq!(status(&sleep), DEADLINE_EXCEEDED, "{sleep:?}");
+    3
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -108,6 +108,9 @@ async fn mutual_tls() {
     count += walk::log_in(&mesh, None).await;
     count += passed_on(&mesh, [(&orders, ORDERS), (&other, OTHER)]).await;
     count += kept_out(&mesh, &authority).await;
+    let metrics: Vec<String> = walk::metrics_to_watch().into_iter().filter(|name| name.contains("_ssl_")).collect();
+    assert_eq!(metrics.len(), 3, "{metrics:?}");
+    walk::has_metrics(&mesh, &metrics).await;
     count += walk::without_sidecar(&mut mesh, &rows).await;
     walked(FILE, count);
 }

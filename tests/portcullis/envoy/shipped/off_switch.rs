@@ -97,6 +97,9 @@ async fn the_off_switch() {
     count += walk::without_sidecar(&mut mesh, &rows).await;
     let (file, canary) = (mesh.send(&Request::get(LOGO)).await, mesh.send(&Request::get(CANARY)).await);
     assert_eq!((file.status, mark(&file), canary.status, mark(&canary)), (200, Some("off"), 503, None), "without a sidecar");
+    let metrics: Vec<String> = walk::metrics_to_watch().into_iter().filter(|name| !name.contains("_ssl_")).collect();
+    assert!(metrics.len() >= 9, "{metrics:?}");
+    walk::has_metrics(&mesh, &metrics).await;
     walked(FILE, count + 4);
 }
 

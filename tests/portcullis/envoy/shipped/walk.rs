@@ -161,9 +161,9 @@ pub async fn walk(mesh: &Mesh, everywhere: &[(&str, &str)], rows: &[Row]) -> usi
     rows.len()
 }
 
-/// Whether these headers are in an answer to something that Envoy took for a request to one of its hosts.
+/// Whether these headers are in an answer to something that Envoy took for a request.
 fn has(answer: &Answer, headers: &[(&str, &str)], name: &str, is_request: bool) {
-    if is_request && answer.status != 404 {
+    if is_request {
         for (header, value) in headers {
             assert_eq!(answer.header(header), Some(*value), "{name}: {:?}", answer.headers);
         }
@@ -208,6 +208,23 @@ pub async fn without_sidecar(mesh: &mut Mesh, rows: &[Row]) -> usize {
     }
     assert_eq!(mesh.upstream.served(), served, "something passed without a sidecar");
     count
+}
+
+/// The metrics of Envoy that docs/envoy.md names.
+pub fn metrics_to_watch() -> Vec<String> {
+    let page = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/envoy.md")).expect("docs/envoy.md");
+    let is_part = |c: char| c.is_ascii_lowercase() || c == '_';
+    let words = page.split(|c| !is_part(c)).filter(|word| word.starts_with("envoy_") && !word.starts_with("envoy_cluster_name"));
+    words.map(str::to_string).collect()
+}
+
+/// Whether Envoy has these metrics.
+pub async fn has_metrics(mesh: &Mesh, names: &[String]) {
+    let metrics = mesh.envoy.admin("/stats/prometheus").await;
+    for name in names {
+        let is_there = metrics.lines().any(|line| line.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(['{', ' '])));
+        assert!(is_there, "docs/envoy.md names {name}, which Envoy does not have");
+    }
 }
 
 /// Says how long a walk was, for whoever counts (`cargo test -- --nocapture`).

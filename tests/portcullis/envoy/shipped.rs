@@ -69,7 +69,8 @@ fn what_is_meant_to_be_replaced_stands_once_and_no_port_or_path_is_left_out() {
             assert_eq!(text.matches(value.as_str()).count(), 1, "{file}: {value} outside of comments");
         }
         let unlisted = |line: &&str| !values.iter().any(|value| line.contains(value.as_str()));
-        let left_out: Vec<&str> = text.lines().filter(|line| line.contains("port_value") || line.contains("path: /run")).filter(unlisted).collect();
+        let left_out: Vec<&str> =
+            text.lines().filter(|line| line.contains("port_value") || line.contains("path: /run")).filter(unlisted).collect();
         assert!(left_out.is_empty(), "{file} does not say that this may be replaced: {left_out:?}");
     }
 }

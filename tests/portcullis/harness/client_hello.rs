@@ -49,10 +49,10 @@ fn client_hello(host: &str, version: u16, cipher_suite: u16) -> Vec<u8> {
     .concat();
     let body = [
         &version.to_be_bytes()[..],
-        &[7; 32],                                // the random
-        &[0],                                    // no session
-        &sized(&cipher_suite.to_be_bytes()),     // one suite
-        &[1, 0],                                 // no compression
+        &[7; 32],                            // the random
+        &[0],                                // no session
+        &sized(&cipher_suite.to_be_bytes()), // one suite
+        &[1, 0],                             // no compression
         &sized(&extensions),
     ]
     .concat();

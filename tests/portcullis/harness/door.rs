@@ -32,12 +32,7 @@ impl Door {
     }
 
     /// The same with these versions of TLS alone.
-    pub fn tls_with(
-        host: &str,
-        authority: &Authority,
-        client: Option<&Identity>,
-        versions: &[&'static SupportedProtocolVersion],
-    ) -> Self {
+    pub fn tls_with(host: &str, authority: &Authority, client: Option<&Identity>, versions: &[&'static SupportedProtocolVersion]) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(authority.certificate.clone()).expect("a root");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -69,7 +69,11 @@ impl Seen {
     pub fn told(echo: &Value) -> Self {
         let text = |value: &Value| value.as_str().expect("a text").to_string();
         let headers = echo["headers"].as_array().expect("headers").iter();
-        Self { method: text(&echo["method"]), path: text(&echo["path"]), headers: headers.map(|pair| (text(&pair[0]), text(&pair[1]))).collect() }
+        Self {
+            method: text(&echo["method"]),
+            path: text(&echo["path"]),
+            headers: headers.map(|pair| (text(&pair[0]), text(&pair[1]))).collect(),
+        }
     }
 
     /// All values of a header.

@@ -50,12 +50,7 @@ fn rows() -> Vec<Row> {
         Row::refused("one member twice", raw("application/json", br#"{"avatar":1,"avatar":2}"#), 400, "body_malformed"),
         Row::refused("no UTF-8", raw("application/json", b"{\"avatar\":\"\xff\"}"), 400, "body_malformed"),
         Row::refused("another type", raw("application/x-www-form-urlencoded", b"avatar=1"), 400, "body_malformed"),
-        Row::refused(
-            "compressed",
-            raw("application/json", &[31, 139, 8, 0]).header("content-encoding", "gzip"),
-            403,
-            "body_unavailable",
-        ),
+        Row::refused("compressed", raw("application/json", &[31, 139, 8, 0]).header("content-encoding", "gzip"), 403, "body_unavailable"),
         Row::refused("no token", Request::new("PATCH", "/blog/profile").json(&json!({ "avatar": 1 })), 401, "credential_missing"),
         Row::passes("a query that may be asked", graphql("{ posts { id } me { id } }"), "allowed", &DORA),
         Row::refused("a mutation that may not", graphql("mutation { me: publish { id } }"), 403, "permission_missing"),

@@ -128,7 +128,12 @@ async fn the_edge() {
         Row::alone("HTTP/2, an unknown host", get(POST).header("host", "evil.test"), 404).by(&http2),
         Row::refused("a network that a client claims", forwarded("/blog/by-connection", "203.0.113.7"), 403, "network_not_allowed"),
         Row::passes("a network that a proxy names", forwarded("/blog/behind-a-proxy", "203.0.113.7"), "public", &[]),
-        Row::refused("a client's claim before a proxy's", forwarded("/blog/behind-a-proxy", "203.0.113.7, 198.51.100.9"), 403, "network_not_allowed"),
+        Row::refused(
+            "a client's claim before a proxy's",
+            forwarded("/blog/behind-a-proxy", "203.0.113.7, 198.51.100.9"),
+            403,
+            "network_not_allowed",
+        ),
         Row::refused("nobody's word", Request::get("/blog/behind-a-proxy"), 403, "network_not_allowed"),
     ]);
     let everywhere = [("strict-transport-security", "max-age=31536000")];

@@ -18,9 +18,9 @@ use crate::harness::grpc_service::GrpcService;
 use crate::harness::http::{Answer, Request};
 use crate::harness::mesh::Mesh;
 use crate::harness::sidecar::edit;
+use crate::harness::token;
 use crate::harness::upstream::Seen;
 use crate::harness::wait::{self, PATIENCE};
-use crate::harness::token;
 
 const FILE: &str = "envoy/grpc.yaml";
 

@@ -35,8 +35,7 @@ async fn kept_out(mesh: &Mesh, authority: &Authority) -> usize {
     let stranger = Authority::new();
     let expired = authority.issue_with(vec![uri(ORDERS)], |params| params.not_after = date_time_ymd(2024, 1, 1));
     let early = authority.issue_with(vec![uri(ORDERS)], |params| params.not_before = date_time_ymd(2090, 1, 1));
-    let server = authority
-        .issue_with(vec![uri(ORDERS)], |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
+    let server = authority.issue_with(vec![uri(ORDERS)], |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
     let by = |identity: &Identity| Door::tls(HOST, authority, Some(identity));
     let rows = [
         ("no certificate", Door::tls(HOST, authority, None)),

@@ -15,8 +15,18 @@ async fn walk(file: &'static str) {
     let mut rows = walk::usual();
     rows.extend([
         Row::passes("another service", Request::get("/chatbot/tenants/globex/slots").token(&globex), "allowed", &eve).at("chatbot"),
-        Row::passes("another name of the host", Request::get("/blog/me").token(&dora()).header("host", "BLOG.localhost:1"), "allowed", &walk::DORA),
-        Row::refused("a service that is not paid for", Request::get("/chatbot/tenants/acme/slots").token(&dora()), 403, "service_not_entitled"),
+        Row::passes(
+            "another name of the host",
+            Request::get("/blog/me").token(&dora()).header("host", "BLOG.localhost:1"),
+            "allowed",
+            &walk::DORA,
+        ),
+        Row::refused(
+            "a service that is not paid for",
+            Request::get("/chatbot/tenants/acme/slots").token(&dora()),
+            403,
+            "service_not_entitled",
+        ),
         Row::refused("a path that only begins like a service's", Request::get("/blogger").token(&dora()), 403, "route_not_found"),
         Row::alone("two hosts", Request::get("/blog/health").header("host", "localhost,evil.test"), 404),
     ]);

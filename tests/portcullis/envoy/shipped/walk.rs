@@ -70,8 +70,7 @@ impl Row {
 }
 
 /// What `token::mint_second` says of dora, as the service sees it.
-pub const DORA: [(&str, &str); 4] =
-    [("x-session-id", "s-1"), ("x-tenant-id", "acme"), ("x-user-id", "dora"), ("x-user-roles", "viewer")];
+pub const DORA: [(&str, &str); 4] = [("x-session-id", "s-1"), ("x-tenant-id", "acme"), ("x-user-id", "dora"), ("x-user-roles", "viewer")];
 
 /// A token of dora, a viewer in acme.
 pub fn dora() -> String {

@@ -74,7 +74,7 @@ async fn serve(stream: TcpStream, served: Arc<AtomicU64>) {
 }
 
 async fn answer(request: Request<Incoming>) -> Response<Body> {
-    let echo = message(&json!({ "method": request.method().as_str(), "path": request.uri().path(), "headers": headers(&request) }));
+    let echo = message(&json!({ "method": request.method().as_str(), "target": request.uri().path(), "headers": headers(&request) }));
     let body = match request.uri().path().rsplit('/').next() {
         Some("Watch") => {
             let every = futures_of(INTERVAL);

@@ -45,17 +45,18 @@ async fn echo(State(served): State<Arc<AtomicU64>>, request: Request) -> axum::J
     served.fetch_add(1, Ordering::SeqCst);
     let headers: Vec<Value> =
         request.headers().iter().map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())])).collect();
-    let (method, path) = (request.method().to_string(), request.uri().to_string());
+    let (method, target) = (request.method().to_string(), request.uri().to_string());
     // All of it: an answer before its end would look like a service that broke off.
     let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.map_or(0, |body| body.len());
-    axum::Json(json!({ "method": method, "path": path, "headers": headers, "body_bytes": body }))
+    axum::Json(json!({ "method": method, "target": target, "headers": headers, "body_bytes": body }))
 }
 
 /// What reached the service, read from its answer.
 #[derive(Debug)]
 pub struct Seen {
     pub method: String,
-    pub path: String,
+    /// The raw request target.
+    pub target: String,
     pub headers: Vec<(String, String)>,
 }
 
@@ -71,7 +72,7 @@ impl Seen {
         let headers = echo["headers"].as_array().expect("headers").iter();
         Self {
             method: text(&echo["method"]),
-            path: text(&echo["path"]),
+            target: text(&echo["target"]),
             headers: headers.map(|pair| (text(&pair[0]), text(&pair[1]))).collect(),
         }
     }

@@ -47,7 +47,7 @@ async fn unchecked(mesh: &Mesh) -> usize {
     for (name, request) in &requests {
         let answer = mesh.send(request).await;
         let seen = Seen::of(&answer);
-        assert_eq!((mark(&answer), seen.path.as_str()), (Some("off"), LOGO), "{name}");
+        assert_eq!((mark(&answer), seen.target.as_str()), (Some("off"), LOGO), "{name}");
         assert_eq!(seen.identity(), [], "{name}");
         for header in crate::envoy::headers::OVERRIDES.iter().chain(&["authorization", "cookie"]) {
             assert!(seen.values(header).is_empty(), "{name}: {header} reached the files");

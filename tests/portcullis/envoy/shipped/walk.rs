@@ -142,7 +142,7 @@ pub async fn walk(mesh: &Mesh, everywhere: &[(&str, &str)], rows: &[Row]) -> usi
                     assert!(seen.values(header).is_empty(), "{name}: {header} reached the service");
                 }
                 if let Some(path) = path {
-                    assert_eq!(seen.path, *path, "{name}");
+                    assert_eq!(seen.target, *path, "{name}");
                 }
                 served += 1;
             }

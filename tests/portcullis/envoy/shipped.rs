@@ -85,8 +85,10 @@ fn each_file_is_explained_listed_and_walked_through() {
     }
 }
 
+/// All tests but these here, which name files and walk through none.
 fn test_sources(folder: &Path) -> String {
     let mut paths: Vec<PathBuf> = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+    paths.retain(|path| !path.ends_with("envoy/shipped.rs"));
     paths.sort();
     let source = |path: &PathBuf| match path.is_dir() {
         true => test_sources(path),

@@ -14,6 +14,7 @@ mod example;
 mod pods;
 mod references;
 mod schemas;
+mod walk;
 
 /// All that can be applied, but `self-signed`, which needs certificates first.
 const KUSTOMIZATIONS: [&str; 8] =

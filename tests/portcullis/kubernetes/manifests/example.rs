@@ -13,7 +13,7 @@ use crate::harness::kustomize::{named, of_kind, pod_template};
 use crate::harness::process;
 
 /// The file that a ConfigMap holds, as pods see it.
-fn file_of(folder: &str, map: &str, file: &str) -> String {
+pub(super) fn file_of(folder: &str, map: &str, file: &str) -> String {
     let objects = kustomize::shipped(folder);
     // Names of generated ConfigMaps may have a hash behind them.
     let is_it = |name: &str| name == map || name.strip_prefix(map).is_some_and(|rest| rest.starts_with('-'));

@@ -11,6 +11,7 @@ use crate::harness::kustomize;
 mod break_glass;
 mod certificates;
 mod example;
+mod page;
 mod pods;
 mod references;
 mod schemas;

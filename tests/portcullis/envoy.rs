@@ -5,7 +5,7 @@ mod bodies;
 mod conditions;
 mod headers;
 mod hot_swap;
-mod mesh_identity;
+pub mod mesh_identity;
 mod outages;
 mod revocation;
 mod rotation;

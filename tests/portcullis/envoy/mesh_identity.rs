@@ -26,12 +26,12 @@ routes:
   - { path: /blog/render, methods: { POST: { permission: \"blog:posts.read\", principals: \"spiffe://mesh.test/ns/shop/*\" } } }
 ";
 
-fn workload(authority: &Authority, id: &str) -> Identity {
+pub fn workload(authority: &Authority, id: &str) -> Identity {
     authority.issue(SanType::URI(id.try_into().expect("a URI")))
 }
 
 /// One request over TLS to Envoy, by a workload or by nobody.
-async fn send(authority: &Authority, mesh: &Mesh, workload: Option<&Identity>, request: &Request) -> Answer {
+pub async fn send(authority: &Authority, mesh: &Mesh, workload: Option<&Identity>, request: &Request) -> Answer {
     let mut roots = RootCertStore::empty();
     roots.add(authority.certificate.clone()).expect("a root");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

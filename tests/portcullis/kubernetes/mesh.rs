@@ -2,7 +2,9 @@
 
 mod envoy_filter;
 mod gateway;
+mod identity;
 mod istio;
+mod istiod;
 mod manifests;
 mod template;
 mod walk;

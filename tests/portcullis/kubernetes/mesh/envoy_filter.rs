@@ -3,17 +3,13 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use super::walk::{self, Expected};
-use super::{cluster, connection_manager, document, documents, istio, merge, parse_envoy, path, read};
+use super::{cluster, connection_manager, document, documents, istio, istiod, merge, parse_envoy, path, read};
 use crate::harness::envoy::find_envoy;
 use crate::harness::mesh::{self, Mesh};
 use crate::harness::ports;
 use crate::harness::sidecar::edit;
-use crate::harness::wait::PATIENCE;
 
 const FILE: &str = "deploy/istio/envoy-filter/envoy-filter.yaml";
 
@@ -53,20 +49,17 @@ fn patch(config: &mut Value, filter: &Value) {
 }
 
 /// Istio's inbound listener with one for what is no HTTP beside it, patched.
-fn patched(envoy: &str, socket: &str, port: u16) -> Value {
-    let filter = read(FILE);
+pub fn patched(text: &str, port: u16) -> Value {
+    let mut config = parse_envoy(text);
+    let socket = istiod::socket(&mut config);
     // How busy the machine of the tests is, is not what is tested.
-    let filter = edit(&edit(&filter, "timeout: 0.1s", "timeout: 10s"), "timeout: 0.5s", "timeout: 5s");
-    let filter = documents(&edit(&filter, "/run/portcullis/authz.sock", socket)).remove(0);
-    let mut config = parse_envoy(envoy);
-    istio::inbound(&mut config);
+    let filter = edit(&edit(&read(FILE), "timeout: 0.1s", "timeout: 10s"), "timeout: 0.5s", "timeout: 5s");
+    let filter = documents(&edit(&filter, "/run/portcullis/authz.sock", &socket.display().to_string())).remove(0);
+    istiod::inbound(&mut config);
     let clusters = config["static_resources"]["clusters"].as_array_mut().expect("clusters");
     clusters.retain(|cluster| cluster["name"] != "authz");
-    let proxy = json!({ "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", "stat_prefix": "tcp", "cluster": "blog" });
-    config["static_resources"]["listeners"].as_array_mut().expect("listeners").push(json!({
-        "name": "tcp", "address": { "socket_address": { "address": "127.0.0.1", "port_value": port } },
-        "filter_chains": [{ "filters": [{ "name": "envoy.filters.network.tcp_proxy", "typed_config": proxy }] }],
-    }));
+    let listeners = config["static_resources"]["listeners"].as_array_mut().expect("listeners");
+    listeners.push(istiod::tcp_listener(port, &[istiod::tcp_proxy()]));
     patch(&mut config, &filter);
     config
 }
@@ -74,24 +67,13 @@ fn patched(envoy: &str, socket: &str, port: u16) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_envoy_filter_lets_pass_and_refuses_as_the_shipped_envoy_does() {
     let port = ports::pick();
-    let configure = move |text: String| {
-        let socket = cluster(&mut parse_envoy(&text), "authz")["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["pipe"]["path"]
-            .as_str()
-            .expect("a socket")
-            .to_string();
-        patched(&text, &socket, port).to_string()
-    };
-    let mut mesh = Mesh::builder().envoy(configure).start().await;
+    let mut mesh = Mesh::builder().envoy(move |text| patched(&text, port).to_string()).start().await;
     let expected = Expected { refuses_underscores: true, refuses_escaped_slashes: true, two_hosts: 400 };
     let mut requests = walk::through(&mesh, expected).await;
 
     // What Istio takes for something else than HTTP.
     let served = mesh.upstream.served();
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
-    stream.write_all(b"GET /blog/health HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("sent");
-    let mut answer = Vec::new();
-    let _ = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("the end of the connection");
-    assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(istio::over_tcp(port, b"GET /blog/health HTTP/1.1\r\nhost: a\r\n\r\n").await, b"");
     assert_eq!(mesh.upstream.served(), served, "a connection got through");
 
     requests += walk::without_sidecar(&mut mesh).await + 1;
@@ -104,7 +86,7 @@ fn envoy_takes_what_the_envoy_filter_makes() {
     let folder = mesh::folder();
     let shipped = read("envoy/sidecar.yaml");
     let mut config = parse_envoy(&shipped);
-    istio::inbound(&mut config);
+    istiod::inbound(&mut config);
     patch(&mut config, &document(FILE));
     let file = folder.path().join("envoy.json");
     std::fs::write(&file, config.to_string()).expect("a file");

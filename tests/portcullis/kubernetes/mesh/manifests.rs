@@ -135,7 +135,8 @@ fn what_is_not_known_is_not_taken() {
 
 /// Fields of `MeshConfig.ExtensionProvider.EnvoyExternalAuthorizationGrpcProvider` and of what is in it, in
 /// istio/api mesh/v1alpha1/config.proto, July 2026 (commit b8f8791). There is no schema to ask: MeshConfig is no resource.
-const GRPC_PROVIDER: [&str; 7] = ["service", "port", "timeout", "failOpen", "clearRouteCache", "statusOnError", "includeRequestBodyInCheck"];
+const GRPC_PROVIDER: [&str; 7] =
+    ["service", "port", "timeout", "failOpen", "clearRouteCache", "statusOnError", "includeRequestBodyInCheck"];
 const REQUEST_BODY: [&str; 3] = ["maxRequestBytes", "allowPartialMessage", "packAsBytes"];
 /// `MeshConfig.ProxyPathNormalization.NormalizationType`.
 const NORMALIZATIONS: [&str; 5] = ["DEFAULT", "NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"];
@@ -214,7 +215,11 @@ fn envoy_gateway_asks_somebody_who_is_there_and_fails_closed_within_a_bound() {
         let [gateway] = of_kind("Gateway")[..] else { panic!("{folder}: one Gateway") };
         let [traffic] = of_kind("ClientTrafficPolicy")[..] else { panic!("{folder}: one ClientTrafficPolicy") };
         let auth = &policy["spec"]["extAuth"];
-        assert_eq!((&auth["failOpen"], &auth["statusOnError"], &auth["timeout"]), (&json!(false), &json!(503), &json!("100ms")), "{folder}");
+        assert_eq!(
+            (&auth["failOpen"], &auth["statusOnError"], &auth["timeout"]),
+            (&json!(false), &json!(503), &json!("100ms")),
+            "{folder}"
+        );
         for policy in [policy, traffic] {
             assert_eq!(policy["spec"]["targetRefs"][0]["name"], gateway["metadata"]["name"], "{folder}");
             assert_eq!(policy["metadata"]["namespace"], gateway["metadata"]["namespace"], "{folder}");
@@ -222,7 +227,11 @@ fn envoy_gateway_asks_somebody_who_is_there_and_fails_closed_within_a_bound() {
         let backend = &auth["grpc"]["backendRefs"][0];
         let namespace = backend.get("namespace").unwrap_or(&policy["metadata"]["namespace"]);
         if backend["kind"] == "Service" {
-            let host = format!("{ns}/{}.{ns}.svc.cluster.local", backend["name"].as_str().expect("a name"), ns = namespace.as_str().expect("a name"));
+            let host = format!(
+                "{ns}/{}.{ns}.svc.cluster.local",
+                backend["name"].as_str().expect("a name"),
+                ns = namespace.as_str().expect("a name")
+            );
             assert_eq!((host, &backend["port"]), (central(), &json!(9191)), "{folder}");
             // From another namespace it may only be named with leave.
             let [grant] = of_kind("ReferenceGrant")[..] else { panic!("{folder}: one ReferenceGrant") };

@@ -10,7 +10,8 @@ use super::document;
 use crate::harness::{mesh, schemas};
 
 fn kubectl(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("kubectl").current_dir(folder).args(arguments).output().expect("no kubectl: apt-get install kubernetes-client");
+    let output =
+        Command::new("kubectl").current_dir(folder).args(arguments).output().expect("no kubectl: apt-get install kubernetes-client");
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
 }
@@ -39,7 +40,8 @@ fn pod(native: bool) -> Value {
             "volumes": [{ "name": "istio-envoy", "emptyDir": { "medium": "Memory" } }],
         },
     });
-    let (list, proxy) = if native { ("initContainers", merged(&proxy, &json!({ "restartPolicy": "Always" }))) } else { ("containers", proxy) };
+    let (list, proxy) =
+        if native { ("initContainers", merged(&proxy, &json!({ "restartPolicy": "Always" }))) } else { ("containers", proxy) };
     pod["spec"][list].as_array_mut().expect("a list").push(proxy);
     pod
 }

@@ -22,7 +22,8 @@ pub const SPOOFED: [(&str, &str); 7] = [
 ];
 
 /// The same in spellings that Envoy may refuse by itself.
-pub const FOLDED: [(&str, &str); 4] = [("x_user_id", "root"), ("X_TENANT_ID", "globex"), ("x_user.roles", "admin"), ("x_session_id", "stolen")];
+pub const FOLDED: [(&str, &str); 4] =
+    [("x_user_id", "root"), ("X_TENANT_ID", "globex"), ("x_user.roles", "admin"), ("x_session_id", "stolen")];
 
 /// What an Envoy is expected to do by itself.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +43,8 @@ pub async fn through(mesh: &Mesh, expected: Expected) -> usize {
     let with = |request: Request| request.token(&viewer);
 
     // What passes, and as whom, whatever the client says of itself.
-    let dora = [("x-session-id", "s-1"), ("x-tenant-id", "acme"), ("x-user-id", "dora"), ("x-user-permissions", ""), ("x-user-roles", "viewer")];
+    let dora =
+        [("x-session-id", "s-1"), ("x-tenant-id", "acme"), ("x-user-id", "dora"), ("x-user-permissions", ""), ("x-user-roles", "viewer")];
     let dora: Vec<(&str, &str)> = dora.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     let mut spoofs: Vec<Vec<(&str, &str)>> = vec![vec![], SPOOFED.to_vec()];
     if !expected.refuses_underscores {

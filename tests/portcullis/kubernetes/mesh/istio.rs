@@ -82,6 +82,15 @@ async fn istios_form_over_loopback_lets_pass_and_refuses_as_ours_does() {
     println!("{requests} requests through Istio's form, over loopback");
 }
 
+/// A waypoint has no pod beside it: it asks the central Portcullis, over the network.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_waypoints_policy_has_everything_asked_about() {
+    let policy = |policy: &mut Value| *policy = document("deploy/istio/waypoint/authorization-policy.yaml");
+    let mut mesh = start("portcullis-central", LOCALHOST, policy, USUAL, None).await;
+    let requests = walk::through(&mesh, EXPECTED).await + walk::without_sidecar(&mut mesh).await;
+    println!("{requests} requests through Istio's form, with the waypoint's policy");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn istios_form_with_bodies_judges_whole_ones_and_lets_others_pass_where_nobody_judges() {
     const ROUTES: &str = "\

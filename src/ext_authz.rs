@@ -29,10 +29,12 @@ mod check_response;
 mod deadline;
 mod message;
 mod overload;
+mod plain;
 mod record;
 
 pub use call::Call;
 pub use message::{AnswerBody, answer};
+pub use plain::{PlainAnswer, PlainHeaders, PlainOutcome, PlainRequest};
 
 /// The service, as gRPC's health checks name it.
 pub const SERVICE: &str = "envoy.service.auth.v3.Authorization";
@@ -57,6 +59,8 @@ type InForce = Version<RouteCounters>;
 #[derive(Debug, Clone)]
 pub struct AuthorizationServer {
     inner: Arc<Inner>,
+    /// Whether whoever asks can pass an answer of our own on to the client. See [`Self::for_plain`].
+    can_answer: bool,
 }
 
 #[derive(Debug)]
@@ -90,7 +94,7 @@ impl AuthorizationServer {
             bounds,
             tally: overload::Tally::default(),
         };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(inner), can_answer: true }
     }
 
     /// Answers one encoded `CheckRequest` with an encoded `CheckResponse`. It never fails and never waits: what a directory would have
@@ -121,6 +125,9 @@ impl AuthorizationServer {
             };
             if let (Asking::Possible, Some(wanted)) = (asking, decision.wanted.take()) {
                 return Err(Box::new((decision, wanted)));
+            }
+            if !self.can_answer && decision.answer.take().is_some() && decision.effect() == Effect::Permit {
+                decision.reason = Reason::AnswerImpossible;
             }
             let request = request.as_ref().ok();
             let signed = self.signed(&id, &mut decision, request, &version.snapshot, now);

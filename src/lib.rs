@@ -13,7 +13,9 @@
 //! Within [`pdp`]: the route, the token behind the credential, who that is and for which tenant, and then (`evaluation`) what the route's
 //! [`pdp::policy`] requires of them. What a directory has to be asked for, the decision says; [`ext_authz`] asks and decides again.
 //!
-//! [`pdp`] is pure; [`state`] owns what it looks at; [`pip`] and [`config`] feed that; [`ext_authz`] and [`admin`] are the
+//! Proxies that do not speak Envoy's protocol come through [`http_authz`], which makes the same message of what they ask.
+//!
+//! [`pdp`] is pure; [`state`] owns what it looks at; [`pip`] and [`config`] feed that; [`ext_authz`], [`http_authz`] and [`admin`] are the
 //! doors; [`assertion`] signs what was decided for the service behind; [`audit`] records what was decided about audited routes before it is answered; [`server`] puts all of it together and [`cli`]
 //! is what a person types. [`policy_test`] decides the cases of test files with the same [`pdp`].
 
@@ -24,6 +26,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod ext_authz;
+pub mod http_authz;
 #[cfg(feature = "identity")]
 pub mod identity;
 pub mod pdp;

@@ -59,7 +59,17 @@ impl AuthorizationServer {
     #[must_use]
     pub fn begin(&self, headers: &HeaderMap) -> Call {
         let arrived = Instant::now();
-        let answer_by = deadline::answer_by(headers, arrived);
+        self.begin_by(arrived, deadline::answer_by(headers, arrived))
+    }
+
+    /// Takes a call in whose caller waits for so long, and does not say so itself.
+    #[must_use]
+    pub fn begin_within(&self, timeout: Duration) -> Call {
+        let arrived = Instant::now();
+        self.begin_by(arrived, Ok(Some(deadline::before(timeout, arrived))))
+    }
+
+    fn begin_by(&self, arrived: Instant, answer_by: Result<Option<Instant>, deadline::Unreadable>) -> Call {
         let mut call = Call { server: self.clone(), arrived, answer_by, place: Place::None, is_answered: false, begun: None };
         call.take(Place::InFlight);
         call

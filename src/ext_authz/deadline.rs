@@ -20,8 +20,12 @@ pub(super) fn answer_by(headers: &HeaderMap, arrived: Instant) -> Result<Option<
     let mut values = headers.get_all(HEADER).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let timeout = parse(value.as_bytes()).filter(|_| values.next().is_none()).ok_or(Unreadable)?;
-    let moment = (timeout / SHARE).min(MOST_OF_A_MOMENT);
-    Ok(Some(arrived + (timeout - moment)))
+    Ok(Some(before(timeout, arrived)))
+}
+
+/// A moment before the time of a caller is up who came at `arrived`.
+pub(super) fn before(timeout: Duration, arrived: Instant) -> Instant {
+    arrived + (timeout - (timeout / SHARE).min(MOST_OF_A_MOMENT))
 }
 
 /// A number of at most eight digits and a unit.

@@ -217,6 +217,8 @@ reasons! {
     ConditionFailed = "condition_failed", Indeterminate, Unavailable;
     /// The decision could not be recorded, and the route's requests must be.
     AuditUnavailable = "audit_unavailable", Indeterminate, Unavailable;
+    /// Portcullis would answer by itself, and the proxy that asks can pass no such answer on.
+    AnswerImpossible = "answer_impossible", Indeterminate, Unavailable;
     /// There is no time or place left to decide in.
     Overloaded = "overloaded", Indeterminate, Unavailable;
     /// The caller's deadline passed, or its message did not arrive in time.

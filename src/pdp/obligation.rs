@@ -104,6 +104,13 @@ impl IdentityHeaders {
         Self { fields, always_removed }
     }
 
+    /// Whether a server may take this for a header of ours, or for one that is taken away, though it is spelled otherwise
+    /// (`x_user.id`). Names can be spelled in too many ways for a proxy to be told of all of them beforehand.
+    #[must_use]
+    pub fn is_another_spelling(&self, name: &str) -> bool {
+        !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') && self.is_ours(name)
+    }
+
     /// Whether this is a header of ours, or one that a server may take for one.
     fn is_ours(&self, name: &str) -> bool {
         self.fields.iter().map(|(_, ours)| ours).chain(&self.always_removed).any(|ours| is_same_folded(ours, name))

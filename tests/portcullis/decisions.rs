@@ -12,10 +12,11 @@ use portcullis::policy_test::configuration::Configurations;
 use portcullis::policy_test::report::{FileReport, Style};
 use portcullis::policy_test::run::run;
 
-/// What the front doors say themselves: there is no request to decide on, no record of it, no time for it, or a defect.
-const SAID_BY_FRONT_DOORS: [Reason; 6] = [
+/// What the front doors say themselves: there is no request to decide on, no record of it, nobody to pass an answer on, no time for it, or a defect.
+const SAID_BY_FRONT_DOORS: [Reason; 7] = [
     Reason::RequestMalformed,
     Reason::AuditUnavailable,
+    Reason::AnswerImpossible,
     Reason::Overloaded,
     Reason::DeadlineExceeded,
     Reason::Cancelled,

@@ -15,7 +15,7 @@ mod yaml;
 pub use problem::{Location, Problem, Problems};
 pub(crate) use schema::MAX_SOCKET_PATH;
 pub use schema::{
-    AuditSettings, DirectorySource, Discovery, GrpcAddress, JwksLocation, JwksSource, LimitSettings, Listen, LoadRules, ProxyChoice,
+    AuditSettings, DirectorySource, Discovery, GrpcAddress, HttpDialect, HttpListener, JwksLocation, JwksSource, LimitSettings, Listen, LoadRules, ProxyChoice,
     ProxyUrl, RedisAddress, RedisData, RedisScores, RedisSource, RevocationFeed, RevocationOrigin, RevocationSource, RevokedIds,
     ShutdownSettings, Source, SourceFeed, StatusListFeed, StatusListSource, TenantRoleFeed, TenantRoleSource, TlsFiles, Transport,
     WarmStartSettings, WhenUnwritable,

@@ -35,6 +35,12 @@ impl FrontDoor {
         Self { checks: checks.for_plain(), dialect, timeout }
     }
 
+    /// The dialect's name.
+    #[must_use]
+    pub const fn dialect(&self) -> &'static str {
+        self.dialect.name()
+    }
+
     /// Answers one request of a proxy, from its head: a body is of no use here. Whatever happens, there is an answer.
     pub async fn answer(&self, head: &Parts) -> http::Response<Full<Bytes>> {
         let call = self.checks.begin_within(self.timeout);

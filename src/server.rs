@@ -12,7 +12,7 @@ use crate::admin::{self, Admin};
 use crate::assertion::Signer;
 use crate::audit::Trail;
 use crate::clock;
-use crate::config::{AuditSettings, Configuration};
+use crate::config::{AuditSettings, Configuration, GrpcAddress};
 use crate::ext_authz::{AuthorizationServer, Bounds};
 use crate::pip::config_file::{self, ConfigWatcher, ReadError};
 use crate::pip::disk::Disk;
@@ -29,6 +29,7 @@ mod grpc;
 pub mod health;
 mod http1;
 pub(crate) mod policy_tests;
+mod proxies;
 mod reload;
 mod self_test;
 mod shutdown;
@@ -94,7 +95,10 @@ pub async fn run(config: PathBuf, arrival: Arrival, socket_mode: SocketMode, dro
     let other = |error: &dyn std::fmt::Display| ServerError::Other(error.to_string());
 
     // Everything that can fail is done before anything runs.
-    let grpc = bind::grpc(&listen.grpc, arrival, socket_mode).await?;
+    let grpc = bind::all(&listen.grpc, arrival, socket_mode).await?;
+    let proxies = listen.http.clone();
+    let addresses: Vec<GrpcAddress> = proxies.iter().map(|listener| listener.address.clone()).collect();
+    let http = bind::all(&addresses, arrival, socket_mode).await?;
     let admin_socket = bind::tcp(listen.admin, arrival)?;
     let mut signals = Signals::listen().map_err(|error| other(&error))?;
     let client = HttpClient::new(Limits::default()).map_err(|error| other(&error))?;
@@ -136,10 +140,15 @@ pub async fn run(config: PathBuf, arrival: Arrival, socket_mode: SocketMode, dro
     let checks = AuthorizationServer::new(Arc::clone(&live), Arc::clone(&metrics), Arc::clone(&signer), trail.clone(), bounds);
     let health_calls = HealthCalls::new(health_reporter.clone(), limits.request_timeout, end.goodbye.clone());
     let service = grpc::Service::new(checks.clone(), health_calls, &limits, grpc::Patience::default(), end.clone());
-    let gate = Gate::new("grpc", limits.connections, &metrics);
+    let gates = [Gate::new("grpc", limits.connections, &metrics), Gate::new("http", limits.connections, &metrics)];
+    let service = Arc::new(service);
+    let grpc = grpc.into_iter().map(|bound| (bound, Door::Grpc(Arc::clone(&service))));
+    let http = http.into_iter().zip(&proxies).map(|(bound, listener)| {
+        (bound, Door::Http(Arc::new(proxies::Service::new(&checks, listener, &limits, end.clone())), listener.timeout))
+    });
     // What can still fail comes before the place of another sidecar is taken.
     let admin_listener = bind::listen(admin_socket)?;
-    let mut doors = open_doors(grpc, service, gate, end)?;
+    let mut doors = open_doors(grpc.chain(http).collect(), gates, end)?;
     let follower = tokio::spawn(health::follow(Arc::clone(&live), health_reporter.clone()));
     let _reporter = Aborted(tokio::spawn(report(checks.clone())).abort_handle());
     let _taken = Aborted(tokio::spawn(takeover::notice(Arc::clone(&doors.claims))).abort_handle());
@@ -221,22 +230,38 @@ async fn keep_time() {
     }
 }
 
+/// Who serves the connections of a listener.
+enum Door {
+    Grpc(Arc<grpc::Service>),
+    Http(Arc<proxies::Service>, Duration),
+}
+
 /// Begins to answer checks. With these listeners, the place of another sidecar is taken.
-fn open_doors(bound: Vec<Bound>, service: grpc::Service, gate: Gate, end: grpc::End) -> Result<Doors, ServerError> {
-    let service = Arc::new(service);
+fn open_doors(bound: Vec<(Bound, Door)>, gates: [Gate; 2], end: grpc::End) -> Result<Doors, ServerError> {
     let (stop, connections, mut accepting) = (CancellationToken::new(), TaskTracker::new(), JoinSet::new());
     let mut claims = Vec::new();
-    for listener in bind::open(bound)? {
+    let [of_grpc, of_http] = &gates;
+    for (listener, door) in bind::open(bound)? {
         if let Listener::Unix(_, file) = &listener {
             claims.push(file.claim());
         }
-        tracing::info!(address = %listener.address(), "answering checks");
-        let (service, tasks) = (Arc::clone(&service), connections.clone());
-        accepting.spawn(accept::accept(listener, gate.clone(), stop.clone(), move |socket, place| {
-            accept::tracked(&tasks, place, Arc::clone(&service).connection(socket));
-        }));
+        let (tasks, stop, address) = (connections.clone(), stop.clone(), listener.address());
+        match door {
+            Door::Grpc(service) => {
+                tracing::info!(%address, "answering checks");
+                accepting.spawn(accept::accept(listener, of_grpc.clone(), stop, move |socket, place| {
+                    accept::tracked(&tasks, place, Arc::clone(&service).connection(socket));
+                }));
+            }
+            Door::Http(service, timeout) => {
+                tracing::info!(dialect = service.dialect(), ?timeout, %address, "answering proxies");
+                accepting.spawn(accept::accept(listener, of_http.clone(), stop, move |socket, place| {
+                    accept::tracked(&tasks, place, Arc::clone(&service).connection(socket));
+                }));
+            }
+        }
     }
-    Ok(Doors { accepting, stop, connections, end, gate, claims: claims.into() })
+    Ok(Doors { accepting, stop, connections, end, gates: gates.into(), claims: claims.into() })
 }
 
 /// Says from time to time what was refused without a line of its own.

@@ -13,6 +13,7 @@ use crate::pdp::obligation::IdentityField;
 mod audit;
 mod directory;
 mod group;
+mod http_listener;
 mod issuer;
 mod jwks;
 mod limits;
@@ -31,6 +32,7 @@ mod warm_start;
 pub use audit::{AuditSettings, WhenUnwritable};
 pub use directory::{DirectorySource, TenantRoleSource};
 use group::Surroundings;
+pub use http_listener::{HttpDialect, HttpListener};
 pub(super) use issuer::IssuerSchema;
 pub(super) use issuer::{ATTRIBUTE_NAMES, is_attribute_name};
 pub use issuer::{Source, SourceFeed, StatusListFeed, TenantRoleFeed};
@@ -98,6 +100,8 @@ pub(super) struct AssertionSchema {
 pub struct Listen {
     /// `ext_authz` over gRPC.
     pub grpc: Vec<GrpcAddress>,
+    /// The same for proxies that ask over HTTP.
+    pub http: Vec<HttpListener>,
     /// Health, metrics and dumps.
     pub admin: SocketAddr,
 }
@@ -106,12 +110,13 @@ impl Default for Listen {
     fn default() -> Self {
         Self {
             grpc: vec![GrpcAddress::Unix("/run/portcullis/authz.sock".into()), GrpcAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 9191)))],
+            http: Vec::new(),
             admin: SocketAddr::from(([127, 0, 0, 1], 9193)),
         }
     }
 }
 
-/// An address of the gRPC server.
+/// An address for checks, over gRPC or HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GrpcAddress {
     /// `unix:/absolute/path`.
@@ -266,9 +271,14 @@ fn listen(node: &Node<'_>, problems: &mut Problems) -> Option<Listen> {
         }
         listen.grpc = grpc;
     }
+    let http = map.take("http");
     let admin = map.take("admin").and_then(|node| node.string(problems));
     if let Some(admin) = admin.and_then(|text| text.convert(problems, |text| yaml::socket_address(&text))) {
         listen.admin = admin.value;
+    }
+    if let Some(node) = http {
+        let taken = [&listen.grpc[..], &[GrpcAddress::Tcp(listen.admin)]].concat();
+        listen.http = http_listener::read(&node, &taken, problems);
     }
     map.finish(problems);
     Some(listen)

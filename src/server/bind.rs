@@ -119,7 +119,7 @@ fn inode(path: &Path) -> Option<u64> {
 }
 
 /// Binds all addresses or none.
-pub(super) async fn grpc(addresses: &[GrpcAddress], arrival: Arrival, mode: SocketMode) -> Result<Vec<Bound>, String> {
+pub(super) async fn all(addresses: &[GrpcAddress], arrival: Arrival, mode: SocketMode) -> Result<Vec<Bound>, String> {
     let mut bound = Vec::new();
     for address in addresses {
         bound.push(match address {
@@ -180,21 +180,21 @@ pub(super) fn address_of(listener: &TcpListener) -> String {
     listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string())
 }
 
-/// Begins to listen where everybody looks, everywhere or nowhere. Whoever listened at these paths before is not found any more.
+/// Begins to listen where everybody looks, everywhere or nowhere; says of each listener what its address was for. Whoever listened at these paths before is not found any more.
 ///
 /// # Errors
 /// When an address or a path cannot be had. Then everybody who was found before is found again.
-pub(super) fn open(bound: Vec<Bound>) -> Result<Vec<Listener>, String> {
+pub(super) fn open<T>(bound: Vec<(Bound, T)>) -> Result<Vec<(Listener, T)>, String> {
     let (mut listeners, mut sockets) = (Vec::new(), Vec::new());
-    for bound in bound {
+    for (bound, of) in bound {
         match bound {
-            Bound::Tcp(socket) => listeners.push(Listener::Tcp(listen(socket)?)),
-            Bound::Unix(listener, file, path) => sockets.push((listener, file, path)),
+            Bound::Tcp(socket) => listeners.push((Listener::Tcp(listen(socket)?), of)),
+            Bound::Unix(listener, file, path) => sockets.push((listener, file, path, of)),
         }
     }
     // These come last: from here on another sidecar can be out of its place.
     let mut replaced = Vec::new();
-    for (listener, mut file, path) in sockets {
+    for (listener, mut file, path, of) in sockets {
         if file.path != path {
             let before = Replaced::keep(&path);
             // What was replaced so far is put back when this returns.
@@ -202,7 +202,7 @@ pub(super) fn open(bound: Vec<Bound>) -> Result<Vec<Listener>, String> {
             replaced.extend(before);
             file.path = path;
         }
-        listeners.push(Listener::Unix(listener, file));
+        listeners.push((Listener::Unix(listener, file), of));
     }
     replaced.iter_mut().for_each(Replaced::forget);
     Ok(listeners)

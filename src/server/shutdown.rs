@@ -67,7 +67,8 @@ pub(super) struct Doors {
     pub connections: TaskTracker,
     /// Tells connections of the end.
     pub end: End,
-    pub gate: Gate,
+    /// The gates through which connections came.
+    pub gates: Vec<Gate>,
     /// Where our sockets are.
     pub claims: Arc<[Claim]>,
 }
@@ -78,15 +79,20 @@ impl Doors {
         takeover::is_taken_over(&self.claims)
     }
 
+    /// How many connections are open.
+    fn open(&self) -> usize {
+        self.gates.iter().map(Gate::open).sum()
+    }
+
     /// Goes on as before for a while, if there is somebody to go on for: whoever sends requests here, and learns later than we do that
     /// this is the end, is served. Any further signal ends it.
     pub async fn linger(&self, delay: Duration, signals: &mut Signals) {
-        if delay.is_zero() || self.gate.open() == 0 {
+        if delay.is_zero() || self.open() == 0 {
             return;
         }
-        tracing::info!(?delay, connections = self.gate.open(), "ending: not ready any more, and serving until the delay has passed");
+        tracing::info!(?delay, connections = self.open(), "ending: not ready any more, and serving until the delay has passed");
         let nobody = async {
-            while self.gate.open() > 0 {
+            while self.open() > 0 {
                 tokio::time::sleep(POLL).await;
             }
         };
@@ -105,7 +111,7 @@ impl Doors {
         self.end.goodbye.cancel();
         self.connections.close();
         if tokio::time::timeout(settings.deadline, self.connections.wait()).await.is_err() {
-            let left = self.gate.open();
+            let left = self.open();
             tracing::warn!(deadline = ?settings.deadline, left, "some connections did not end in time and were cut");
             self.end.cut.cancel();
             // What was in flight on them is recorded as given up.

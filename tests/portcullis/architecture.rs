@@ -92,6 +92,12 @@ const RULES: &[Rule] = &[
     // Of a decision, metrics and logs see its codes.
     Rule { module: "telemetry", never: &[], only: &["crate::telemetry", "crate::pdp::decision"] },
     Rule { module: "ext_authz", never: &["crate::config", "crate::pip", "crate::admin", "crate::server", "crate::cli"], only: &[] },
+    // Over HTTP, too, checks go the one way: what asks for them knows neither how they are decided nor Envoy's messages.
+    Rule {
+        module: "http_authz",
+        never: &["tokio", "tonic", "prost", "hyper", "envoy_types"],
+        only: &["crate::http_authz", "crate::ext_authz"],
+    },
     // The audit trail is told of checks by whoever answers them, and knows nobody else.
     Rule {
         module: "audit",
@@ -251,6 +257,8 @@ fn a_broken_rule_is_found() {
         ("server", "use crate::policy_test::keys;"),
         ("policy_test::run", "fn f() { std::fs::read(\"x\"); }"),
         ("admin", "use envoy_types::pb;"),
+        ("http_authz::dialect", "use envoy_types::pb;"),
+        ("http_authz", "use crate::pdp::decide;"),
         ("audit::record", "use crate::ext_authz;"),
         ("audit::verify", "use crate::pdp::decision::Reason;"),
         ("identity::store", "use crate::pdp::time;"),

@@ -274,6 +274,32 @@ fn socket_addresses_may_be_written_as_urls() {
 }
 
 #[test]
+fn proxies_that_ask_over_http_have_listeners_of_their_own() {
+    let routes = "routes: [{ path: /, methods: { GET: { access: public } } }]";
+    assert_eq!(compile(routes).unwrap().listen.http, []);
+    let text = "listen:
+  grpc: 127.0.0.1:0
+  http:
+    - { address: '127.0.0.1:0', dialect: nginx }
+    - { address: '127.0.0.1:0', dialect: forward_auth, trusted_hops: 1, timeout: 200ms }
+    - { address: 'unix:///run/http.sock', dialect: envoy, path_prefix: /authz/v1 }
+";
+    let listen = compile(&format!("{text}{routes}")).unwrap().listen;
+    let any = || GrpcAddress::Tcp(([127, 0, 0, 1], 0).into());
+    let second = Duration::from_secs(1);
+    let expected = [
+        HttpListener { address: any(), dialect: HttpDialect::Nginx, timeout: second },
+        HttpListener { address: any(), dialect: HttpDialect::ForwardAuth { trusted_hops: 1 }, timeout: second / 5 },
+        HttpListener {
+            address: GrpcAddress::Unix("/run/http.sock".into()),
+            dialect: HttpDialect::Envoy { path_prefix: "/authz/v1".into(), trusted_hops: 0 },
+            timeout: second,
+        },
+    ];
+    assert_eq!(listen.http, expected);
+}
+
+#[test]
 fn lists_and_maps_of_several_files_and_documents_add_up() {
     let files = [
         file("a.yaml", BASE),

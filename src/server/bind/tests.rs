@@ -1,12 +1,12 @@
 use super::*;
 
 /// Sockets that others listen on, and ours beside them.
-async fn scene(folder: &Path) -> (Vec<UnixListener>, Vec<PathBuf>, Vec<Bound>) {
+async fn scene(folder: &Path) -> (Vec<UnixListener>, Vec<PathBuf>, Vec<(Bound, ())>) {
     let paths: Vec<PathBuf> = ["a", "b", "c"].map(|name| folder.join(name)).into();
     let others = paths.iter().map(|path| UnixListener::bind(path).unwrap()).collect();
     let addresses: Vec<GrpcAddress> = paths.iter().cloned().map(GrpcAddress::Unix).collect();
-    let bound = grpc(&addresses, Arrival::TakeOver, SocketMode::default()).await.unwrap();
-    (others, paths, bound)
+    let bound = all(&addresses, Arrival::TakeOver, SocketMode::default()).await.unwrap();
+    (others, paths, bound.into_iter().map(|bound| (bound, ())).collect())
 }
 
 fn names(folder: &Path) -> Vec<String> {

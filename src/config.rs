@@ -15,10 +15,10 @@ mod yaml;
 pub use problem::{Location, Problem, Problems};
 pub(crate) use schema::MAX_SOCKET_PATH;
 pub use schema::{
-    AuditSettings, DirectorySource, Discovery, GrpcAddress, HttpDialect, HttpListener, JwksLocation, JwksSource, LimitSettings, Listen, LoadRules, ProxyChoice,
-    ProxyUrl, RedisAddress, RedisData, RedisScores, RedisSource, RevocationFeed, RevocationOrigin, RevocationSource, RevokedIds,
-    ShutdownSettings, Source, SourceFeed, StatusListFeed, StatusListSource, TenantRoleFeed, TenantRoleSource, TlsFiles, Transport,
-    WarmStartSettings, WhenUnwritable,
+    AuditSettings, DirectorySource, Discovery, GrpcAddress, HttpDialect, HttpListener, JwksLocation, JwksSource, LimitSettings, Listen,
+    LoadRules, ProxyChoice, ProxyUrl, RedisAddress, RedisData, RedisScores, RedisSource, RevocationFeed, RevocationOrigin,
+    RevocationSource, RevokedIds, ShutdownSettings, Source, SourceFeed, StatusListFeed, StatusListSource, TenantRoleFeed, TenantRoleSource,
+    TlsFiles, Transport, WarmStartSettings, WhenUnwritable,
 };
 pub(crate) use yaml::{kind, list, load, nearest, parse_duration};
 

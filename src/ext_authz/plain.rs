@@ -150,7 +150,10 @@ mod tests {
     }
 
     fn denied(status: i32) -> Option<HttpResponse> {
-        Some(HttpResponse::DeniedResponse(DeniedHttpResponse { status: Some(HttpStatus { code: status }), ..DeniedHttpResponse::default() }))
+        Some(HttpResponse::DeniedResponse(DeniedHttpResponse {
+            status: Some(HttpStatus { code: status }),
+            ..DeniedHttpResponse::default()
+        }))
     }
 
     #[test]

@@ -15,12 +15,11 @@ pub enum Dialect {
         /// How many proxies that are known stand before the one that asks: so many addresses at the end of `X-Forwarded-For` are theirs.
         trusted_hops: usize,
     },
-    /// Envoy's `ext_authz` with `http_service`: method, path and host of its request are the client's.
+    /// Envoy's `ext_authz` with `http_service`: method, path and host of its request are the client's, and its configuration sets
+    /// `X-Real-IP`. (Envoy's `X-Forwarded-For` ends with its own address where the client is on the same machine.)
     Envoy {
         /// What Envoy puts before the path (`path_prefix`); empty: nothing.
         path_prefix: String,
-        /// As above.
-        trusted_hops: usize,
     },
 }
 
@@ -45,7 +44,7 @@ impl Dialect {
         match self {
             Self::Nginx => nginx(head),
             Self::ForwardAuth { trusted_hops } => forward_auth(head, *trusted_hops),
-            Self::Envoy { path_prefix, trusted_hops } => envoy(head, path_prefix, *trusted_hops),
+            Self::Envoy { path_prefix } => envoy(head, path_prefix),
         }
     }
 }
@@ -77,7 +76,7 @@ fn forward_auth(head: &Parts, trusted_hops: usize) -> Result<PlainRequest, Unrea
     })
 }
 
-fn envoy(head: &Parts, path_prefix: &str, trusted_hops: usize) -> Result<PlainRequest, Unreadable> {
+fn envoy(head: &Parts, path_prefix: &str) -> Result<PlainRequest, Unreadable> {
     let headers = &head.headers;
     let is_origin_form = head.uri.scheme().is_none() && head.uri.authority().is_none();
     let target = head.uri.path_and_query().filter(|_| is_origin_form).ok_or(Unreadable::Target)?.as_str();
@@ -86,7 +85,7 @@ fn envoy(head: &Parts, path_prefix: &str, trusted_hops: usize) -> Result<PlainRe
         method: head.method.as_str().into(),
         target: target.into(),
         authority: read::host(headers)?.into(),
-        headers: read::rest(headers, &[read::FORWARDED_FOR]),
-        address: read::hop(headers, read::FORWARDED_FOR, trusted_hops)?,
+        headers: read::rest(headers, &[read::REAL_IP, read::ENVOY_INTERNAL, read::ENVOY_TIMEOUT]),
+        address: read::address(headers, read::REAL_IP)?,
     })
 }

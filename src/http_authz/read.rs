@@ -110,4 +110,6 @@ pub(super) const FORWARDED_FOR: &str = "x-forwarded-for";
 pub(super) const ORIGINAL_METHOD: &str = "x-original-method";
 pub(super) const ORIGINAL_URI: &str = "x-original-uri";
 pub(super) const REAL_IP: &str = "x-real-ip";
-
+/// What Envoy says of its own request.
+pub(super) const ENVOY_INTERNAL: &str = "x-envoy-internal";
+pub(super) const ENVOY_TIMEOUT: &str = "x-envoy-expected-rq-timeout-ms";

@@ -20,14 +20,14 @@ const FORWARDED: [(&str, &str); 5] = [
     ("x-forwarded-proto", "https"),
     ("x-forwarded-for", "192.0.2.1"),
 ];
-const ENVOY: [(&str, &str); 2] = [("host", "blog.test"), ("x-forwarded-for", "192.0.2.1")];
+const ENVOY: [(&str, &str); 2] = [("host", "blog.test"), ("x-real-ip", "192.0.2.1")];
 
 fn forward_auth() -> Dialect {
     Dialect::ForwardAuth { trusted_hops: 0 }
 }
 
 fn envoy(path_prefix: &str) -> Dialect {
-    Dialect::Envoy { path_prefix: path_prefix.into(), trusted_hops: 0 }
+    Dialect::Envoy { path_prefix: path_prefix.into() }
 }
 
 /// Reads a request that is right but for these headers, which take the place of those of the same name; `None` leaves one out.
@@ -86,7 +86,7 @@ fn what_cannot_be_is_refused() {
         (forward_auth(), "x-forwarded-method", &["GET,PUT"]),
         (forward_auth(), "x-forwarded-proto", &["ftp", "HTTPS", "https,http", "https,"]),
         (forward_auth(), "x-forwarded-for", &["unknown", "192.0.2.1:80", "192.0.2.1,", "192.0.2.1, x", ",", "_hidden"]),
-        (envoy(""), "x-forwarded-for", &["unknown", "192.0.2.1,"]),
+        (envoy(""), "x-real-ip", &["unknown", "192.0.2.1,"]),
     ] {
         for value in values {
             assert_eq!(with(&dialect, &[(name, Some(value))]), Err(Unreadable::Odd(name)), "{value}");
@@ -98,7 +98,7 @@ fn what_cannot_be_is_refused() {
 fn headers_of_another_dialect_are_headers_like_others() {
     for (dialect, others) in [(Dialect::Nginx, &FORWARDED[..]), (forward_auth(), &NGINX), (envoy(""), &NGINX), (envoy(""), &FORWARDED)] {
         let lie = |name: &'static str| (name, Some(if name.ends_with("-uri") { "/lie" } else { "198.51.100.9" }));
-        let own = |name: &str| name == "host" || (matches!(dialect, Dialect::Envoy { .. }) && name == "x-forwarded-for");
+        let own = |name: &str| name == "host" || (matches!(dialect, Dialect::Envoy { .. }) && name == "x-real-ip");
         let lies: Vec<_> = others.iter().filter(|(name, _)| !own(name)).map(|(name, _)| lie(name)).collect();
         let request = with(&dialect, &lies).unwrap();
         assert_eq!((&*request.method, &*request.target, &*request.authority), ("PUT", "/a/../b?c=d", "blog.test"));

@@ -129,7 +129,7 @@ fn dialect(configured: &HttpDialect) -> Dialect {
     match configured.clone() {
         HttpDialect::Nginx => Dialect::Nginx,
         HttpDialect::ForwardAuth { trusted_hops } => Dialect::ForwardAuth { trusted_hops },
-        HttpDialect::Envoy { path_prefix, trusted_hops } => Dialect::Envoy { path_prefix, trusted_hops },
+        HttpDialect::Envoy { path_prefix } => Dialect::Envoy { path_prefix },
     }
 }
 

@@ -35,12 +35,10 @@ pub enum HttpDialect {
         /// How many known proxies stand before the one that asks.
         trusted_hops: usize,
     },
-    /// Envoy's `ext_authz` with `http_service`.
+    /// Envoy's `ext_authz` with `http_service`, as in `envoy/http.yaml`.
     Envoy {
         /// What Envoy puts before the path; empty: nothing.
         path_prefix: String,
-        /// How many known proxies stand before Envoy, and Envoy itself where it adds its own address.
-        trusted_hops: usize,
     },
 }
 
@@ -81,14 +79,13 @@ pub(super) fn read(node: &Node<'_>, taken: &[GrpcAddress], problems: &mut Proble
 }
 
 fn dialect(name: Name, map: &mut Map<'_>, problems: &mut Problems) -> Option<HttpDialect> {
-    let mut hops = |map: &mut Map<'_>| map.take("trusted_hops").map_or(Some(0), |node| node.usize(problems, 0..=MOST_HOPS));
     Some(match name {
         Name::Nginx => HttpDialect::Nginx,
-        Name::ForwardAuth => HttpDialect::ForwardAuth { trusted_hops: hops(map)? },
+        Name::ForwardAuth => {
+            HttpDialect::ForwardAuth { trusted_hops: map.take("trusted_hops").map_or(Some(0), |node| node.usize(problems, 0..=MOST_HOPS))? }
+        }
         Name::Envoy => {
-            let trusted_hops = hops(map);
-            let path_prefix = map.take("path_prefix").map_or(Some(String::new()), |node| path_prefix(&node, problems));
-            HttpDialect::Envoy { path_prefix: path_prefix?, trusted_hops: trusted_hops? }
+            HttpDialect::Envoy { path_prefix: map.take("path_prefix").map_or(Some(String::new()), |node| path_prefix(&node, problems))? }
         }
     })
 }

@@ -292,7 +292,7 @@ fn proxies_that_ask_over_http_have_listeners_of_their_own() {
         HttpListener { address: any(), dialect: HttpDialect::ForwardAuth { trusted_hops: 1 }, timeout: second / 5 },
         HttpListener {
             address: GrpcAddress::Unix("/run/http.sock".into()),
-            dialect: HttpDialect::Envoy { path_prefix: "/authz/v1".into(), trusted_hops: 0 },
+            dialect: HttpDialect::Envoy { path_prefix: "/authz/v1".into() },
             timeout: second,
         },
     ];

@@ -12,7 +12,7 @@ DEMO_OPTIONS = $(if $(EXAMPLE),--example '$(EXAMPLE)') $(if $(filter 1 yes true,
 SOAK ?= 5m
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test soak bench fmt lint envoy schemas clean need-rust need-python
+.PHONY: help build demo test soak bench fmt lint envoy traefik schemas clean need-rust need-python
 
 help: ## list the targets
 	@echo "usage: make TARGET"
@@ -24,7 +24,7 @@ build: need-rust ## build the release binaries
 demo: need-python build envoy ## run everything behind a real Envoy and walk through it (EXAMPLE=erp|saas|company|admin-tiers|two-level, ONCE=1: end after the walk)
 	@$(PYTHON) demo/demo.py --bin-dir $(TARGET_DIR)/release $(DEMO_OPTIONS)
 
-test: need-rust envoy schemas ## run all tests, the ones through the real Envoy included
+test: need-rust envoy traefik schemas ## run all tests, the ones through the real Envoy included
 	$(CARGO) test --locked
 	$(CARGO) test --locked --test soak -- --for 20s
 
@@ -45,6 +45,9 @@ lint: need-rust ## check format and lints, as CI does
 
 envoy: need-python ## install the pinned Envoy into .tools/
 	@$(PYTHON) scripts/install_envoy.py
+
+traefik: need-python ## install the pinned Traefik into .tools/
+	@$(PYTHON) scripts/install_traefik.py
 
 schemas: need-python ## install the schemas that manifests are validated with into .tools/ (needs node and npm)
 	@$(PYTHON) scripts/install_schemas.py

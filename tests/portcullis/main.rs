@@ -18,6 +18,7 @@ mod examples;
 mod faults;
 mod harness;
 mod kubernetes;
+mod proxies;
 mod sidecar;
 mod support;
 mod tokens;

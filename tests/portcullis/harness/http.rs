@@ -46,6 +46,11 @@ impl Request {
         headers.iter().fold(self, |request, (name, value)| request.header(name, value))
     }
 
+    /// For this host, unless it names one.
+    pub fn or_host(self, host: &str) -> Self {
+        if self.headers.iter().any(|(name, _)| name == "host") { self } else { self.header("host", host) }
+    }
+
     pub fn token(self, token: &str) -> Self {
         self.header("authorization", format!("Bearer {token}"))
     }

@@ -172,3 +172,20 @@ fn value_of<'a>(field: IdentityField, decision: &'a Decision, signed: Option<&'a
     };
     (!value.is_empty()).then_some(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_service_may_take_for_a_header_of_ours_is_another_spelling_of_it() {
+        let names = IdentityHeaders::default();
+        for odd in ["x_user_id", "x-user_id", "x.user.id", "X~Tenant!Id", "x_original-url", "x'portcullis|assertion"] {
+            assert!(names.is_another_spelling(odd), "{odd}");
+        }
+        // These every proxy can be told of, or they are nobody's.
+        for other in ["x-user-id", "X-User-Id", "x-original-url", "x_request_id", "xuserid", "x-user-ids", "x.user.ids", ""] {
+            assert!(!names.is_another_spelling(other), "{other}");
+        }
+    }
+}

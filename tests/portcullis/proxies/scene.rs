@@ -71,7 +71,8 @@ impl Scene {
     async fn with(issuer: &str) -> Self {
         let folder = mesh::folder();
         let (stub, upstream) = (Stub::start().await, Upstream::start().await);
-        let [nginx, forward_auth] = [ports::pick(), ports::pick()].map(|port| format!("127.0.0.1:{port}"));
+        let forward_auth = format!("127.0.0.1:{}", ports::pick());
+        let nginx = format!("unix:{}/nginx.sock", folder.path().display());
         let policy = sidecar::policy(folder.path(), &stub.url());
         let listen = format!("  admin: 127.0.0.1:0\n{}", listeners(folder.path(), &nginx, &forward_auth));
         let policy = edit(&policy, "  admin: 127.0.0.1:0\n", &listen) + ROUTES;

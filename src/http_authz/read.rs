@@ -64,7 +64,7 @@ pub(super) fn once<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<&'h
 }
 
 /// The host that was asked for. What is one host, the core says.
-pub(super) fn host<'h>(headers: &'h HeaderMap) -> Result<&'h str, Unreadable> {
+pub(super) fn host(headers: &HeaderMap) -> Result<&str, Unreadable> {
     once(headers, "host")
 }
 

@@ -244,12 +244,14 @@ fn shapes() -> Vec<Case> {
     let alice = token::mint(json!({}));
     let bearer = format!("Bearer {alice}");
     let long = (0..20).fold(Request::get(POST).token(&alice), |request, n| request.header(&format!("x-long-{n}"), "l".repeat(1000)));
+    let headers = |most| (0..most).fold(Request::get("/blog/health"), |request, n| request.header(&format!("x-{n}"), "x"));
     const BY_ITSELF: Fate = Rejected(400);
     const ENVOY_REJECTS: &[(&str, Fate)] = &[(REFERENCE, Rejected(400)), ("envoy-http", Rejected(400))];
     // Envoy's files let nothing upgrade. Traefik says nothing of it when it asks, so its file routes no such request.
     const NO_UPGRADES: &[(&str, Fate)] = &[(REFERENCE, Rejected(403)), ("envoy-http", Rejected(403)), ("traefik", Rejected(404))];
     let upgrade = |request: Request| request.header("connection", "upgrade, x-user-id").header("upgrade", "websocket");
     vec![
+        case("more headers than anybody has", headers(300), Rejected(431)).but(&[("nginx", Rejected(503))]),
         case("the same token twice", Request::get(POST).token(&alice).header("authorization", &bearer), Refused(401))
             .but(&[("nginx", Rejected(400))]),
         case("two tokens in one", Request::get(POST).header("authorization", format!("{bearer}, {bearer}")), Refused(401)),

@@ -29,6 +29,8 @@ pub mod ext_authz;
 pub mod http_authz;
 #[cfg(feature = "identity")]
 pub mod identity;
+#[cfg(feature = "kubernetes")]
+pub mod inject;
 pub mod pdp;
 pub mod pip;
 pub mod policy_test;

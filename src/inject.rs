@@ -14,8 +14,10 @@ use std::fmt;
 
 use serde_json::Value;
 
+mod documents;
 mod edit;
 mod istio;
+mod json;
 mod parts;
 mod pod;
 mod quantity;
@@ -23,7 +25,10 @@ mod settings;
 mod sidecar;
 mod status;
 mod view;
+mod workload;
+pub mod yaml;
 
+pub use documents::{Action, Entry, Finding, Injected, Place, Problem, manifest};
 pub use settings::{Setting, Settings};
 
 /// What all labels and annotations of ours begin with.

@@ -11,6 +11,8 @@ use crate::telemetry::log::LogFormat;
 mod audit;
 mod check;
 mod healthcheck;
+#[cfg(feature = "kubernetes")]
+mod inject;
 mod run;
 mod test;
 
@@ -23,9 +25,10 @@ Examples:
   portcullis run --config /etc/portcullis        a folder: all its *.yaml files count as one
   portcullis healthcheck                         is the sidecar ready? for probes, without a shell
   portcullis audit verify audit.jsonl            was anything in this audit trail changed?
+  portcullis inject -f app.yaml                  put the sidecar into the pods of a manifest (Kubernetes)
   kill -HUP $(pidof portcullis)                  look at the configuration now (it is watched anyway)
 
-Exit status: 0 fine, 1 the configuration, a case, the environment, a sidecar or an audit trail is not, 2 the command line is not.";
+Exit status: 0 fine, 1 the configuration, a case, a manifest, the environment, a sidecar or an audit trail is not, 2 the command line is not.";
 
 /// A sidecar authorization proxy: beside Envoy, it decides which requests may pass.
 #[derive(Debug, Parser)]
@@ -72,6 +75,10 @@ enum Command {
     /// Say whether the sidecar that runs here is ready, or alive: a probe for images without a shell.
     #[command(after_help = healthcheck::EXAMPLES)]
     Healthcheck(healthcheck::Options),
+    /// Put the sidecar into the pods of a Kubernetes manifest, or take it out again.
+    #[cfg(feature = "kubernetes")]
+    #[command(after_help = inject::EXAMPLES)]
+    Inject(inject::Options),
     /// Look at audit trails.
     Audit {
         #[command(subcommand)]
@@ -101,6 +108,8 @@ pub fn main() -> ExitCode {
         Command::Check { config, json } => check::check(&config, json),
         Command::Test(options) => test::test(&options),
         Command::Healthcheck(options) => healthcheck::healthcheck(options),
+        #[cfg(feature = "kubernetes")]
+        Command::Inject(options) => inject::inject(&options),
         Command::Audit { command: AuditCommand::Verify(verify) } => audit::verify(verify),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "portcullis", &mut std::io::stdout());

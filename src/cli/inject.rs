@@ -60,7 +60,8 @@ pub(super) fn inject(options: &Options) -> ExitCode {
         }
     };
     let action = if options.uninject { Action::Uninject } else { Action::Inject };
-    let result = read(&options.file).map_err(|message| vec![Problem { place: None, message }]).and_then(|text| manifest(&text, &settings, action));
+    let result =
+        read(&options.file).map_err(|message| vec![Problem { place: None, message }]).and_then(|text| manifest(&text, &settings, action));
     if options.json {
         let report = match &result {
             Ok(done) => json!({ "documents": done.entries.iter().map(entry).collect::<Vec<_>>(), "problems": [], "objects": done.objects }),

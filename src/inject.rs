@@ -31,6 +31,9 @@ pub mod yaml;
 pub use documents::{Action, Entry, Finding, Injected, Place, Problem, manifest};
 pub use settings::{Setting, Settings};
 
+#[cfg(test)]
+mod tests;
+
 /// What all labels and annotations of ours begin with.
 pub const PREFIX: &str = "portcullis.dev/";
 /// The label that says whether a pod (or every pod of a namespace) is injected: `"true"` or `"false"`.

@@ -120,6 +120,13 @@ const RULES: &[Rule] = &[
         never: &["tracing", "std::thread"],
         only: &["crate::cli", "crate::config", "crate::ext_authz", "crate::pip::http_client"],
     },
+    // What is injected is worked out from what is given: no file, no network, no clock.
+    Rule {
+        module: "inject",
+        never: &["tokio", "tonic", "hyper", "axum", "clap", "tracing", "std::fs", "std::env", "std::process", "std::io"],
+        only: &["crate::inject"],
+    },
+    Rule { module: "inject::yaml", never: &["k8s_openapi"], only: &["crate::inject::yaml"] },
     // The reference identity service and the sidecar meet on the wire only.
     Rule { module: "identity", never: &[], only: &["crate::identity"] },
     Rule { module: "main", never: &["portcullis::identity"], only: &["portcullis::cli"] },
@@ -260,6 +267,8 @@ fn a_broken_rule_is_found() {
         ("http_authz::dialect", "use envoy_types::pb;"),
         ("http_authz", "use crate::pdp::decide;"),
         ("audit::record", "use crate::ext_authz;"),
+        ("inject::pod", "use crate::config::Configuration;"),
+        ("inject::documents", "fn f() { std::fs::read(\"x\"); }"),
         ("audit::verify", "use crate::pdp::decision::Reason;"),
         ("identity::store", "use crate::pdp::time;"),
         ("cli::healthcheck", "use crate::server::health::Health;"),

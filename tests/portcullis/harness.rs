@@ -14,6 +14,7 @@ pub mod grpc_service;
 pub mod hostile;
 pub mod http;
 pub mod identity;
+pub mod kubectl;
 pub mod kustomize;
 pub mod lab;
 pub mod mesh;

@@ -24,7 +24,8 @@ pub(super) fn resolve(text: &str) -> Result<Value, Unreadable> {
         _ => {}
     }
     let number = match text.as_bytes().first() {
-        Some(b'.') => float(text),
+        // Behind a point, an underscore has to be between digits.
+        Some(b'.') if between_digits(text) => float(&text.replace('_', "")),
         Some(b'+' | b'-' | b'0'..=b'9') => {
             let digits = text.replace('_', "");
             integer(&digits).or_else(|| float(&digits))
@@ -32,6 +33,15 @@ pub(super) fn resolve(text: &str) -> Result<Value, Unreadable> {
         _ => None,
     };
     Ok(number.map_or_else(|| Value::String(text.into()), Value::Number))
+}
+
+/// Whether each underscore has a digit on both sides.
+fn between_digits(text: &str) -> bool {
+    let is_digit = |c: char| c.is_ascii_digit();
+    text.match_indices('_').all(|(at, _)| {
+        let (before, after) = (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default());
+        before.ends_with(is_digit) && after.starts_with(is_digit)
+    })
 }
 
 /// A whole number: decimal, or with `0x`, `0b`, `0o`, or octal by a leading zero.

@@ -108,6 +108,10 @@ fn string(text: &str) -> String {
     if is_plain(text) {
         return text.into();
     }
+    // JSON within a manifest reads better so.
+    if text.contains('"') && !text.contains('\'') && !text.contains(needs_escape) {
+        return format!("'{text}'");
+    }
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for c in text.chars() {
@@ -147,6 +151,8 @@ fn is_plain(text: &str) -> bool {
         last.is_ascii_alphabetic()
             && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.')
             && !text.contains(['e', 'E', 'x', 'X', 'o', 'O', 'b', 'B'])
+    } else if let Some(option) = text.strip_prefix("--").or(text.strip_prefix('-')) {
+        option.starts_with(|c: char| c.is_ascii_alphabetic())
     } else {
         first.is_ascii_alphabetic() || first == '/'
     };

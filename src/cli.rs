@@ -15,6 +15,8 @@ mod healthcheck;
 mod inject;
 mod run;
 mod test;
+#[cfg(feature = "kubernetes")]
+mod webhook;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,6 +28,7 @@ Examples:
   portcullis healthcheck                         is the sidecar ready? for probes, without a shell
   portcullis audit verify audit.jsonl            was anything in this audit trail changed?
   portcullis inject -f app.yaml                  put the sidecar into the pods of a manifest (Kubernetes)
+  portcullis webhook --certificate C --key K     put it into pods as Kubernetes creates them
   kill -HUP $(pidof portcullis)                  look at the configuration now (it is watched anyway)
 
 Exit status: 0 fine, 1 the configuration, a case, a manifest, the environment, a sidecar or an audit trail is not, 2 the command line is not.";
@@ -79,6 +82,10 @@ enum Command {
     #[cfg(feature = "kubernetes")]
     #[command(after_help = inject::EXAMPLES)]
     Inject(inject::Options),
+    /// Put the sidecar into pods as Kubernetes creates them, until SIGTERM or Ctrl-C.
+    #[cfg(feature = "kubernetes")]
+    #[command(after_help = webhook::EXAMPLES)]
+    Webhook(webhook::Options),
     /// Look at audit trails.
     Audit {
         #[command(subcommand)]
@@ -110,6 +117,8 @@ pub fn main() -> ExitCode {
         Command::Healthcheck(options) => healthcheck::healthcheck(options),
         #[cfg(feature = "kubernetes")]
         Command::Inject(options) => inject::inject(&options),
+        #[cfg(feature = "kubernetes")]
+        Command::Webhook(options) => webhook::run(options),
         Command::Audit { command: AuditCommand::Verify(verify) } => audit::verify(verify),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "portcullis", &mut std::io::stdout());

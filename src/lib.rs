@@ -17,7 +17,7 @@
 //!
 //! [`pdp`] is pure; [`state`] owns what it looks at; [`pip`] and [`config`] feed that; [`ext_authz`], [`http_authz`] and [`admin`] are the
 //! doors; [`assertion`] signs what was decided for the service behind; [`audit`] records what was decided about audited routes before it is answered; [`server`] puts all of it together and [`cli`]
-//! is what a person types. `inject` puts the sidecar into pods of Kubernetes. [`policy_test`] decides the cases of test files with the same [`pdp`].
+//! is what a person types. `inject` and `webhook` put the sidecar into pods of Kubernetes. [`policy_test`] decides the cases of test files with the same [`pdp`].
 
 pub mod admin;
 pub mod assertion;
@@ -37,3 +37,5 @@ pub mod policy_test;
 pub mod server;
 pub mod state;
 pub mod telemetry;
+#[cfg(feature = "kubernetes")]
+pub mod webhook;

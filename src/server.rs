@@ -23,17 +23,17 @@ use crate::state::Live;
 use crate::telemetry::log::DroppedLines;
 use crate::telemetry::metrics::Metrics;
 
-mod accept;
+pub(crate) mod accept;
 mod bind;
 mod grpc;
 pub mod health;
-mod http1;
+pub(crate) mod http1;
 pub(crate) mod policy_tests;
 mod proxies;
 mod reload;
 mod self_test;
 mod shutdown;
-mod socket;
+pub(crate) mod socket;
 mod takeover;
 
 use accept::{Gate, Listener};

@@ -48,7 +48,7 @@ impl Disk {
     ///
     /// # Errors
     /// As there, or it took too long.
-    pub(super) async fn read(&self, path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    pub(crate) async fn read(&self, path: &Path, most: u64) -> Result<Vec<u8>, String> {
         let file = path.to_path_buf();
         self.wait(move || read(&file, most)).await.map_err(|message| format!("{}: {message}", path.display()))?
     }

@@ -19,14 +19,14 @@ const MOST_WAITING: usize = super::bind::BACKLOG as usize + 1;
 const SAY: Duration = Duration::from_secs(1);
 
 /// A listener.
-pub(super) enum Listener {
+pub(crate) enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener, SocketFile),
 }
 
 /// How many connections may be open at once.
 #[derive(Clone)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     name: &'static str,
     most: usize,
     open: IntGauge,
@@ -34,7 +34,7 @@ pub(super) struct Gate {
 }
 
 /// A place that a connection takes.
-pub(super) struct Place(IntGauge);
+pub(crate) struct Place(IntGauge);
 
 impl Drop for Place {
     fn drop(&mut self) {
@@ -45,7 +45,11 @@ impl Drop for Place {
 impl Gate {
     /// A gate for `most` connections, counted under this name.
     pub fn new(name: &'static str, most: usize, metrics: &Metrics) -> Self {
-        let (open, refused) = (metrics.connections.with_label_values(&[name]), metrics.connections_refused.with_label_values(&[name]));
+        Self::counted(name, most, metrics.connections.with_label_values(&[name]), metrics.connections_refused.with_label_values(&[name]))
+    }
+
+    /// A gate for `most` connections: how many are open, and how many were refused, is counted here.
+    pub fn counted(name: &'static str, most: usize, open: IntGauge, refused: IntCounter) -> Self {
         Self { name, most, open, refused }
     }
 
@@ -125,7 +129,7 @@ impl Seldom {
 }
 
 /// Hands connections over until `stop`; then those that still wait, and closes the listener.
-pub(super) async fn accept(listener: Listener, gate: Gate, stop: CancellationToken, serve: impl Fn(Socket, Place)) {
+pub(crate) async fn accept(listener: Listener, gate: Gate, stop: CancellationToken, serve: impl Fn(Socket, Place)) {
     let mut cannot = None;
     let mut refusals = Seldom { last: None, unsaid: 0 };
     let mut admit = |stream| match gate.enter() {
@@ -175,7 +179,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Hands a connection to a task that is waited for at the end.
-pub(super) fn tracked<F>(tasks: &tokio_util::task::TaskTracker, place: Place, connection: F)
+pub(crate) fn tracked<F>(tasks: &tokio_util::task::TaskTracker, place: Place, connection: F)
 where
     F: Future<Output = ()> + Send + 'static,
 {

@@ -62,7 +62,7 @@ pub(super) enum Bound {
 
 /// Removes a socket's file at the end, unless another process has put its own there meanwhile.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     inode: Option<u64>,
 }
@@ -102,7 +102,7 @@ impl Drop for SocketFile {
 
 /// A path where a socket of ours is, or was.
 #[derive(Debug, Clone)]
-pub(super) struct Claim {
+pub(crate) struct Claim {
     pub path: PathBuf,
     inode: Option<u64>,
 }

@@ -28,14 +28,16 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Serves until `stop`, and then finishes what is in flight.
 pub(super) fn serve(listener: TcpListener, router: Router, metrics: &Metrics, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
-    let gate = Gate::new("admin", MAX_CONNECTIONS, metrics);
-    async move {
-        let tasks = TaskTracker::new();
-        let serve = |socket, place| tracked(&tasks, place, connection(socket, router.clone(), stop.clone()));
-        accept(Listener::Tcp(listener), gate, stop.clone(), serve).await;
-        tasks.close();
-        tasks.wait().await;
-    }
+    serve_with(listener, router, Gate::new("admin", MAX_CONNECTIONS, metrics), stop)
+}
+
+/// The same behind this gate.
+pub(crate) async fn serve_with(listener: TcpListener, router: Router, gate: Gate, stop: CancellationToken) {
+    let tasks = TaskTracker::new();
+    let serve = |socket, place| tracked(&tasks, place, connection(socket, router.clone(), stop.clone()));
+    accept(Listener::Tcp(listener), gate, stop.clone(), serve).await;
+    tasks.close();
+    tasks.wait().await;
 }
 
 async fn connection(socket: Socket, router: Router, stop: CancellationToken) {

@@ -13,7 +13,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 /// What a peer has done so far.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     received: AtomicU64,
     begun: AtomicU64,
     ended: AtomicU64,
@@ -44,7 +44,7 @@ impl Progress {
 
 /// A call that has not ended.
 #[derive(Debug)]
-pub(super) struct OpenCall(Arc<Progress>);
+pub(crate) struct OpenCall(Arc<Progress>);
 
 impl Drop for OpenCall {
     fn drop(&mut self) {
@@ -53,7 +53,7 @@ impl Drop for OpenCall {
 }
 
 /// An accepted connection.
-pub(super) struct Socket {
+pub(crate) struct Socket {
     /// Gone only once this is dropped.
     stream: Option<Stream>,
     progress: Arc<Progress>,
@@ -62,7 +62,7 @@ pub(super) struct Socket {
 
 /// What is left of a connection when whoever spoke on it has dropped it.
 #[derive(Clone, Default)]
-pub(super) struct Remains(Arc<Mutex<Option<Stream>>>);
+pub(crate) struct Remains(Arc<Mutex<Option<Stream>>>);
 
 impl Remains {
     /// Takes in what the peer still sends, until it closes or the time is up. To close at once would break what the peer is just
@@ -94,7 +94,7 @@ impl Drop for Socket {
     }
 }
 
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }

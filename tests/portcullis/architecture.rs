@@ -114,6 +114,23 @@ const RULES: &[Rule] = &[
         only: &["crate::policy_test", "crate::config", "crate::pdp"],
     },
     Rule { module: "server", never: &["crate::cli"], only: &[] },
+    // The webhook is a program of its own that borrows a few parts. It has no policy and decides nothing about requests.
+    Rule {
+        module: "webhook",
+        never: &["tonic", "envoy_types", "std::env"],
+        only: &[
+            "crate::webhook",
+            "crate::clock",
+            "crate::inject",
+            "crate::pdp::time",
+            "crate::pip::disk",
+            "crate::server::accept",
+            "crate::server::http1",
+            "crate::server::socket",
+        ],
+    },
+    // From bytes to bytes.
+    Rule { module: "webhook::review", never: &["tokio", "hyper", "http", "std::fs"], only: &["crate::webhook", "crate::inject"] },
     // A probe asks a sidecar that runs, and is none itself: of the configuration it knows how things are written.
     Rule {
         module: "cli::healthcheck",
@@ -270,6 +287,8 @@ fn a_broken_rule_is_found() {
         ("inject::pod", "use crate::config::Configuration;"),
         ("inject::documents", "fn f() { std::fs::read(\"x\"); }"),
         ("audit::verify", "use crate::pdp::decision::Reason;"),
+        ("webhook::serve", "use crate::state::Live;"),
+        ("webhook::review", "use tokio::time::timeout;"),
         ("identity::store", "use crate::pdp::time;"),
         ("cli::healthcheck", "use crate::server::health::Health;"),
         ("identity", "pub use super::config::Problem;"),

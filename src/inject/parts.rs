@@ -58,14 +58,37 @@ impl Parts {
     }
 }
 
-/// Whether everything that `wanted` says is in `there`, which may say more.
+/// What an API server and its plugins add by themselves: default values, and the limits of a namespace.
+const ADDED: [&str; 13] = [
+    "imagePullPolicy",
+    "terminationMessagePath",
+    "protocol",
+    "defaultMode",
+    "timeoutSeconds",
+    "periodSeconds",
+    "successThreshold",
+    "failureThreshold",
+    "limits",
+    "requests",
+    "cpu",
+    "memory",
+    "ephemeral-storage",
+];
+/// Where they mount the token of the service account.
+const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// Whether everything that `wanted` says is in `there`, and besides it only what is added by the API server. Whoever makes a pod can write
+/// our note on it, and so into the sidecar whatever they like: a command, a variable, a mount over the program.
 fn covers(there: &Value, wanted: &Value) -> bool {
     match (there, wanted) {
         (Value::Object(there), Value::Object(wanted)) => {
             wanted.iter().all(|(key, value)| there.get(key).is_some_and(|other| covers(other, value)))
+                && there.keys().all(|key| wanted.contains_key(key) || ADDED.contains(&key.as_str()))
         }
         (Value::Array(there), Value::Array(wanted)) if wanted.iter().all(Value::is_object) => {
+            let is_token = |other: &Value| other.get("mountPath").is_some_and(|path| path == TOKEN_PATH);
             wanted.iter().all(|value| there.iter().any(|other| covers(other, value)))
+                && there.iter().all(|other| is_token(other) || wanted.iter().any(|value| covers(other, value)))
         }
         _ => there == wanted,
     }

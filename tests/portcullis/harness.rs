@@ -3,6 +3,7 @@
 //! Everything waits for conditions with a deadline, and every process ends with its test, failed or not. When a test fails,
 //! the ends of the logs of its processes are printed.
 
+pub mod api_server;
 pub mod authority;
 pub mod check;
 pub mod client_hello;
@@ -35,3 +36,4 @@ pub mod token;
 pub mod turn;
 pub mod upstream;
 pub mod wait;
+pub mod webhook;

@@ -26,7 +26,7 @@ const MAX_CONNECTIONS: usize = 128;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long a connection may go without its first request.
-const FIRST: Duration = Duration::from_secs(10);
+const FIRST: Duration = Duration::from_secs(5);
 /// How long it may be idle between two. API servers let go after 90 s; who closes first must not be us, or a request may be lost.
 const IDLE: Duration = Duration::from_secs(120);
 /// How long a connection lives: whoever comes back meets the other replicas, and the newest certificate.

@@ -1,5 +1,6 @@
 //! The webhook, as API servers meet it.
 
+mod cases;
 mod certificates;
 mod cluster;
 mod requests;
@@ -11,6 +12,7 @@ use json_patch::Patch;
 use serde_json::{Value, json};
 
 use crate::harness::http::Answer;
+use crate::harness::process::{command, programs};
 
 /// A pod as a Deployment makes one, with a proxy in it.
 fn pod() -> Value {
@@ -31,12 +33,25 @@ fn review(uid: &str, pod: &Value) -> Value {
         "apiVersion": "admission.k8s.io/v1",
         "request": {
             "uid": uid, "kind": kind, "resource": resource, "requestKind": kind, "requestResource": resource,
-            "name": pod["metadata"]["name"].as_str().unwrap_or_default(), "namespace": "shop", "operation": "CREATE",
+            "name": pod["metadata"]["name"].as_str().unwrap_or_default(), "namespace": pod["metadata"]["namespace"].as_str().unwrap_or("shop"), "operation": "CREATE",
             "userInfo": { "username": "system:serviceaccount:kube-system:replicaset-controller", "groups": ["system:authenticated"] },
             "object": pod, "oldObject": null, "dryRun": false,
             "options": { "kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1" },
         },
     })
+}
+
+/// What the command makes of a manifest in JSON; or what it has to say.
+fn by_command(object: &Value) -> Result<Value, String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("manifest.json");
+    std::fs::write(&file, object.to_string()).expect("a file");
+    let output = command(programs::portcullis()).args(["inject", "--quiet", "-f"]).arg(&file).output().expect("portcullis runs");
+    match output.status.code() {
+        Some(0) => Ok(serde_json::from_slice(&output.stdout).expect("JSON stays JSON")),
+        Some(1) => Err(String::from_utf8(output.stderr).expect("UTF-8")),
+        other => panic!("{other:?}: {}", String::from_utf8_lossy(&output.stderr)),
+    }
 }
 
 /// The `response` of a review's answer, which has to be for this request.

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::{pod, response, review};
 use crate::harness::authority::Identity;
+use crate::harness::process::{command, programs};
 use crate::harness::wait::{self, PATIENCE};
 use crate::harness::webhook::{Https, NAME, Webhook};
 
@@ -135,6 +136,13 @@ async fn with_an_expired_certificate_it_runs_and_is_not_ready_until_there_is_a_g
     assert_eq!(answer.status, 503);
     assert_eq!(answer.json()["reasons"][0], "the certificate has expired at 2021-01-01T00:00:00Z");
     assert_eq!(webhook.get("/livez").await.status, 200);
+    let probe = |webhook: &Webhook| {
+        let probe = command(programs::portcullis()).args(["healthcheck", "--address", &webhook.admin.to_string()]).output();
+        let output = probe.expect("portcullis runs");
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let (code, told) = probe(&webhook);
+    assert!(code == Some(1) && told.contains("the certificate has expired at"), "{told}");
     webhook.process.log_line("API servers refuse this webhook").await;
     let series = "portcullis_webhook_certificate_not_after_timestamp_seconds";
     assert_eq!(webhook.metrics().await.get(series), 1_609_459_200.0);
@@ -142,6 +150,7 @@ async fn with_an_expired_certificate_it_runs_and_is_not_ready_until_there_is_a_g
     webhook.secret.renew(&good);
     is_shown_after_expiry(&webhook, &good).await;
     assert_eq!(webhook.get("/readyz").await.status, 200);
+    assert_eq!(probe(&webhook).0, Some(0));
     assert!(webhook.metrics().await.get(series) > 1_609_459_200.0);
 }
 

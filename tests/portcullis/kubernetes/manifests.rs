@@ -11,6 +11,7 @@ use crate::harness::kustomize;
 mod break_glass;
 mod certificates;
 mod example;
+mod injected;
 mod page;
 mod pods;
 mod references;

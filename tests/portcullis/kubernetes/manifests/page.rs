@@ -14,12 +14,12 @@ use tokio::net::TcpListener;
 
 use super::kustomize;
 
-fn page() -> String {
+pub(super) fn page() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/kubernetes.md")).expect("the page")
 }
 
 /// The commands of the page.
-fn blocks(page: &str) -> Vec<&str> {
+pub(super) fn blocks(page: &str) -> Vec<&str> {
     page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().expect("a block")).collect()
 }
 

@@ -17,6 +17,7 @@ mod pods;
 mod references;
 mod schemas;
 mod walk;
+mod webhook;
 
 /// All that can be applied, but `self-signed`, which needs certificates first.
 const KUSTOMIZATIONS: [&str; 8] =

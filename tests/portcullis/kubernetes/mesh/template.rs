@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use portcullis::inject;
 use serde_json::{Value, json};
 
 use super::document;
@@ -90,4 +91,39 @@ fn the_template_adds_the_sidecar_and_gives_istio_proxy_the_socket_wherever_it_is
         // The service itself has neither socket nor configuration.
         assert!(named(&spec["containers"], "blog").expect("the service").get("volumeMounts").is_none());
     }
+}
+
+/// What `portcullis inject` adds to a pod with this proxy: the sidecar, its volumes, and the proxy's mount.
+fn by_the_injector(proxy: &str) -> (Value, Vec<Value>, Value) {
+    let mut pod = json!({
+        "metadata": { "name": "blog" },
+        "spec": { "containers": [{ "name": "blog", "image": "blog:1" }, { "name": proxy, "image": "proxy:1" }] },
+    });
+    inject::inject_pod(&mut pod, Some("shop"), &inject::Settings::default()).expect("a pod like any other");
+    let spec = &pod["spec"];
+    let mount = spec["containers"][1]["volumeMounts"][0].clone();
+    (spec["initContainers"][0].clone(), spec["volumes"].as_array().expect("volumes").clone(), mount)
+}
+
+#[test]
+fn the_template_adds_what_the_injector_adds() {
+    let (sidecar, volumes, mount) = by_the_injector("istio-proxy");
+    let pod = injected(true, true, &json!({}));
+    let spec = &pod["spec"];
+    assert_eq!(named(&spec["initContainers"], "portcullis"), Some(&sidecar));
+    for volume in volumes {
+        assert_eq!(named(&spec["volumes"], volume["name"].as_str().expect("a name")), Some(&volume));
+    }
+    let proxy = named(&spec["initContainers"], "istio-proxy").expect("istio-proxy");
+    assert_eq!(named(&proxy["volumeMounts"], "portcullis-socket"), Some(&mount));
+}
+
+#[test]
+fn the_gateways_pods_get_what_the_injector_adds() {
+    let (sidecar, volumes, mount) = by_the_injector("envoy");
+    let proxy = document("deploy/envoy-gateway/sidecar/envoy-proxy.yaml");
+    let deployment = &proxy["spec"]["provider"]["kubernetes"]["envoyDeployment"];
+    assert_eq!(deployment["initContainers"], json!([sidecar]));
+    assert_eq!(deployment["pod"]["volumes"], json!(volumes));
+    assert_eq!(deployment["container"]["volumeMounts"], json!([mount]));
 }

@@ -21,6 +21,7 @@ mod webhook;
 const EXAMPLES: &str = "\
 Examples:
   portcullis check portcullis.yaml               is this configuration good? all problems at once
+  portcullis check --envoy envoy.yaml            does anything get past the check in this configuration of Envoy?
   portcullis test tests.yaml                     does it decide as these cases say?
   portcullis run --config portcullis.yaml        answer Envoy's checks until SIGTERM
   portcullis run --takeover --config FILE        the same, in the place of the sidecar that runs already
@@ -62,16 +63,9 @@ enum Command {
         #[arg(long, value_name = "FILTER", default_value = "info", env = "PORTCULLIS_LOG")]
         log: String,
     },
-    /// Say whether a configuration is good, and all that is wrong with it.
+    /// Say whether a configuration is good, and all that is wrong with it; also of the Envoy in front.
     #[command(after_help = check::EXAMPLES)]
-    Check {
-        /// The configuration: a YAML file, or a folder of them.
-        #[arg(value_name = "PATH")]
-        config: PathBuf,
-        /// Print the result as JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Check(check::Options),
     /// Decide the cases of test files and say which of them do not come out as they should.
     #[command(after_help = test::EXAMPLES)]
     Test(test::Options),
@@ -112,7 +106,7 @@ pub fn main() -> ExitCode {
         Command::Run { config, takeover, socket_mode, log_format, log } => {
             run::run(config, if takeover { Arrival::TakeOver } else { Arrival::Alone }, socket_mode, log_format, &log)
         }
-        Command::Check { config, json } => check::check(&config, json),
+        Command::Check(options) => check::check(&options),
         Command::Test(options) => test::test(&options),
         Command::Healthcheck(options) => healthcheck::healthcheck(options),
         #[cfg(feature = "kubernetes")]

@@ -16,8 +16,9 @@
 //! Proxies that do not speak Envoy's protocol come through [`http_authz`], which makes the same message of what they ask.
 //!
 //! [`pdp`] is pure; [`state`] owns what it looks at; [`pip`] and [`config`] feed that; [`ext_authz`], [`http_authz`] and [`admin`] are the
-//! doors; [`assertion`] signs what was decided for the service behind; [`audit`] records what was decided about audited routes before it is answered; [`server`] puts all of it together and [`cli`]
-//! is what a person types. `inject` and `webhook` put the sidecar into pods of Kubernetes. [`policy_test`] decides the cases of test files with the same [`pdp`].
+//! doors; [`assertion`] signs what was decided for the service behind; [`audit`] records what was decided about audited routes before it
+//! is answered; [`server`] puts all of it together and [`cli`] is what a person types. [`policy_test`] decides the cases of test files with
+//! the same [`pdp`], [`envoy_check`] looks at the Envoy in front, and `inject` and `webhook` put the sidecar into pods of Kubernetes.
 
 pub mod admin;
 pub mod assertion;
@@ -25,6 +26,7 @@ pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod envoy_check;
 pub mod ext_authz;
 pub mod http_authz;
 #[cfg(feature = "identity")]

@@ -1,70 +1,125 @@
 //! `portcullis check`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use serde_json::json;
+use clap::Args;
+use serde_json::{Value, json};
 
 use crate::config::{Configuration, JwksLocation, Problem, Problems, RevocationOrigin, Source, SourceFeed};
+use crate::envoy_check::{Accepted, Needs};
 use crate::pip::{self, config_file, jwks};
 use crate::server::{policy_tests, source_files};
+
+mod envoy;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   portcullis check portcullis.yaml          all that is wrong, with file, line and column
   portcullis check /etc/portcullis          a folder: all its *.yaml files count as one
-  portcullis check portcullis.yaml --json   for programs: 'valid', 'problems', 'notices', 'policy_tests'
+  portcullis check portcullis.yaml --json   for programs: 'valid', 'problems', 'notices', 'policy_tests', 'envoy'
+  portcullis check --envoy envoy.yaml       what in Envoy's configuration lets requests past the check
+  portcullis check portcullis.yaml --envoy envoy.yaml
+                                            both, and whether they fit together
+  curl -s --unix-socket /run/portcullis/envoy-admin.sock http://envoy/config_dump | portcullis check --envoy -
+                                            what Envoy has in force, with all that it got from elsewhere
+  portcullis check --envoy envoy.yaml --accept check-disabled=/healthz
+                                            that route is meant to be without a check
 
 Where the configuration names policy tests ('configuration.tests'), they have to pass, as they have to at start and with every
 change. Nobody is asked over the network. A line that begins with 'note:' is no problem, but worth a look: a requirement that
 was overridden, permissions that no role has, or a file with a token, a password, revocations or certificates that cannot be used
 here, and has to be where the sidecar runs.
 
-Exit status: 0 it is good, 1 it is not, 2 the command line is not.";
+Of Envoy's configuration, every finding has a place, a code (docs/envoy-check.md), why it matters and what to write instead. An
+'error': requests get past, or the answer is not to be trusted. A 'warning' is worth a look; a 'note' is worth knowing.
 
-pub(super) fn check(path: &Path, as_json: bool) -> ExitCode {
-    let result = load(path);
-    if as_json {
-        let report = match &result {
-            Ok((configuration, cases)) => json!({
-                "valid": true,
-                "revision": &*configuration.snapshot.revision,
-                "issuers": configuration.snapshot.issuers.iter().count(),
-                "routes": configuration.snapshot.route_names.len(),
-                "policy_tests": cases,
-                "problems": [],
-                "notices": configuration.notices,
-            }),
-            Err(problems) => json!({ "valid": false, "problems": problems.iter().collect::<Vec<_>>() }),
-        };
+Exit status: 0 it is good, 1 it is not (of Envoy's: there are errors; with --strict, warnings), 2 the command line is not.";
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The configuration: a YAML file, or a folder of them.
+    #[arg(value_name = "PATH", required_unless_present = "envoy")]
+    config: Option<PathBuf>,
+    /// A configuration of Envoy: a bootstrap (YAML or JSON), an answer of /config_dump, or xDS resources; '-' is standard input. Can
+    /// be given more than once: all files count as one.
+    #[arg(long, value_name = "FILE")]
+    envoy: Vec<PathBuf>,
+    /// Of Envoy's configuration: warnings count like errors.
+    #[arg(long, requires = "envoy")]
+    strict: bool,
+    /// A finding that is meant to be so: its code, or 'code=name' for the listener, filter, route or cluster of that name. Can be
+    /// given more than once.
+    #[arg(long, value_name = "CODE[=NAME]", requires = "envoy", value_parser = Accepted::parse)]
+    accept: Vec<Accepted>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn check(options: &Options) -> ExitCode {
+    let result = options.config.as_deref().map(|path| (path, load(path)));
+    let mut report = result.as_ref().map_or_else(|| json!({ "valid": true }), |(_, result)| as_json(result));
+    let mut is_good = result.as_ref().is_none_or(|(_, result)| result.is_ok());
+    if let Some((path, result)) = &result
+        && !options.json
+    {
+        print(path, result);
+    }
+    if !options.envoy.is_empty() {
+        let needs = result.as_ref().and_then(|(_, result)| result.as_ref().ok()).map(|(configuration, _)| Needs::of(configuration));
+        if result.is_some() && needs.is_none() {
+            eprintln!("note: Envoy's configuration was not compared with this one, which has problems");
+        }
+        let looked = envoy::look(options, needs.as_ref());
+        is_good &= looked.passes;
+        if let Value::Object(report) = &mut report {
+            report.insert("envoy".into(), looked.json);
+            report.insert("valid".into(), is_good.into());
+        }
+    }
+    if options.json {
         println!("{report:#}");
     }
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn as_json(result: &Result<(Configuration, usize), Problems>) -> Value {
+    match result {
+        Ok((configuration, cases)) => json!({
+            "valid": true,
+            "revision": &*configuration.snapshot.revision,
+            "issuers": configuration.snapshot.issuers.iter().count(),
+            "routes": configuration.snapshot.route_names.len(),
+            "policy_tests": cases,
+            "problems": [],
+            "notices": configuration.notices,
+        }),
+        Err(problems) => json!({ "valid": false, "problems": problems.iter().collect::<Vec<_>>() }),
+    }
+}
+
+fn print(path: &Path, result: &Result<(Configuration, usize), Problems>) {
     match result {
         Ok((configuration, cases)) => {
-            if !as_json {
-                for notice in &configuration.notices {
-                    println!("note: {notice}");
-                }
-                let (issuers, routes) = (configuration.snapshot.issuers.iter().count(), configuration.snapshot.route_names.len());
-                let tests = if cases == 0 { String::new() } else { format!(", {} passed", counted(cases as u64, "policy test")) };
-                println!(
-                    "{} is good: {}, {}, revision {}{tests}",
-                    path.display(),
-                    counted(issuers as u64, "issuer"),
-                    counted(routes as u64, "route"),
-                    configuration.snapshot.revision
-                );
+            for notice in &configuration.notices {
+                println!("note: {notice}");
             }
-            ExitCode::SUCCESS
+            let (issuers, routes) = (configuration.snapshot.issuers.iter().count(), configuration.snapshot.route_names.len());
+            let tests = if *cases == 0 { String::new() } else { format!(", {} passed", counted(*cases as u64, "policy test")) };
+            println!(
+                "{} is good: {}, {}, revision {}{tests}",
+                path.display(),
+                counted(issuers as u64, "issuer"),
+                counted(routes as u64, "route"),
+                configuration.snapshot.revision
+            );
         }
         Err(problems) => {
-            if !as_json {
-                eprintln!("{problems}");
-                eprintln!("{} has {}", path.display(), counted(problems.len() as u64, "problem"));
-            }
-            ExitCode::FAILURE
+            eprintln!("{problems}");
+            eprintln!("{} has {}", path.display(), counted(problems.len() as u64, "problem"));
         }
     }
 }

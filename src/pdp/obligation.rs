@@ -111,6 +111,11 @@ impl IdentityHeaders {
         !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') && self.is_ours(name)
     }
 
+    /// The names of the identity headers.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|(_, name)| &**name)
+    }
+
     /// Whether this is a header of ours, or one that a server may take for one.
     fn is_ours(&self, name: &str) -> bool {
         self.fields.iter().map(|(_, ours)| ours).chain(&self.always_removed).any(|ours| is_same_folded(ours, name))

@@ -71,6 +71,13 @@ const RULES: &[Rule] = &[
     // Only `compile` knows the schema and the snapshot both.
     Rule { module: "config::schema", never: &["crate::pdp::snapshot", "crate::pdp::policy", "crate::pdp::role"], only: &[] },
     Rule { module: "config::yaml", never: &["crate::pdp"], only: &[] },
+    // What is said of an Envoy configuration comes from its text alone.
+    Rule {
+        module: "envoy_check",
+        never: &["tokio", "tonic", "hyper", "envoy_types", "std::fs", "std::env", "std::process", "std::net::TcpStream"],
+        only: &["crate::envoy_check", "crate::config", "crate::pdp"],
+    },
+    Rule { module: "envoy_check::tree", never: &[], only: &["crate::envoy_check::tree"] },
     // Refreshers feed the state and know nothing of who asks.
     Rule { module: "pip", never: &["crate::ext_authz", "crate::admin", "crate::server", "crate::cli", "tonic", "envoy_types"], only: &[] },
     Rule { module: "pip::http_client", never: &[], only: &["crate::pip::http_client", "crate::pip::disk"] },
@@ -280,6 +287,7 @@ fn a_broken_rule_is_found() {
         ("server", "use crate::identity;"),
         ("server", "use crate::policy_test::keys;"),
         ("policy_test::run", "fn f() { std::fs::read(\"x\"); }"),
+        ("envoy_check::document", "fn f() { std::fs::read(\"x\"); }"),
         ("admin", "use envoy_types::pb;"),
         ("http_authz::dialect", "use envoy_types::pb;"),
         ("http_authz", "use crate::pdp::decide;"),

@@ -29,7 +29,8 @@ pub(super) fn check(
         return;
     };
     if is_http && !routes.is_empty() {
-        let message = format!("over HTTP the filter '{name}' sends bodies in a form that Portcullis does not judge; use gRPC for {}", some(routes));
+        let message =
+            format!("over HTTP the filter '{name}' sends bodies in a form that Portcullis does not judge; use gRPC for {}", some(routes));
         body.find(&kinds::BODY_NOT_SENT, name, message);
     }
     if !is_http && body.bool("pack_as_bytes") != Some(true) {

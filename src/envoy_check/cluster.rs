@@ -73,7 +73,8 @@ fn health(cluster: &Node<'_>, name: &str) {
     let threshold = cluster.at(&["common_lb_config", "healthy_panic_threshold"]);
     let percent = threshold.as_ref().map_or(Some(50.0), |threshold| threshold.number("value").or(Some(0.0)));
     if percent.is_some_and(|percent| percent > 0.0) {
-        let message = format!("the authorizer's cluster '{name}' uses unhealthy hosts when fewer than {} % are healthy", percent.unwrap_or(50.0));
+        let message =
+            format!("the authorizer's cluster '{name}' uses unhealthy hosts when fewer than {} % are healthy", percent.unwrap_or(50.0));
         threshold.as_ref().unwrap_or(cluster).find(&kinds::PANIC, name, message);
     }
 }
@@ -163,7 +164,8 @@ pub(super) fn filters(cluster: &Node<'_>) {
         if let Some((kind, _)) = filter.any_in("typed_config")
             && order::can_change(kind)
         {
-            let message = format!("the filter '{}' ({kind}) of cluster '{name}' runs after the check", filter.text("name").unwrap_or_default());
+            let message =
+                format!("the filter '{}' ({kind}) of cluster '{name}' runs after the check", filter.text("name").unwrap_or_default());
             filter.find(&kinds::UPSTREAM_FILTER, name, message);
         }
     }

@@ -194,7 +194,10 @@ impl<'a> Resources<'a> {
                     part.get("route_config").into_iter().for_each(|routes| self.take_routes(routes));
                 }
                 "EcdsConfigDump" => {
-                    part.list("ecds_filters").iter().filter_map(|item| item.get("ecds_filter")).for_each(|filter| self.take_filter(&filter));
+                    part.list("ecds_filters")
+                        .iter()
+                        .filter_map(|item| item.get("ecds_filter"))
+                        .for_each(|filter| self.take_filter(&filter));
                 }
                 "EcdsConfigDump.EcdsFilterConfig" => part.get("ecds_filter").iter().for_each(|filter| self.take_filter(filter)),
                 // A dump that was asked for one kind of resource has them as they are.

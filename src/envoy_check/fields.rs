@@ -63,13 +63,7 @@ pub(super) static EXT_AUTHZ: Message = Message {
     ],
 };
 /// What a route says of it.
-pub(super) static PER_ROUTE: Message = Message {
-    name: "ExtAuthzPerRoute",
-    fields: &[
-        "disabled",
-        "check_settings",
-    ],
-};
+pub(super) static PER_ROUTE: Message = Message { name: "ExtAuthzPerRoute", fields: &["disabled", "check_settings"] };
 /// What a route says of how it asks.
 pub(super) static CHECK_SETTINGS: Message = Message {
     name: "CheckSettings",
@@ -85,36 +79,15 @@ pub(super) static CHECK_SETTINGS: Message = Message {
 /// How it asks over HTTP.
 pub(super) static HTTP_SERVICE: Message = Message {
     name: "HttpService",
-    fields: &[
-        "server_uri",
-        "path_prefix",
-        "path_override",
-        "authorization_request",
-        "authorization_response",
-        "retry_policy",
-    ],
+    fields: &["server_uri", "path_prefix", "path_override", "authorization_request", "authorization_response", "retry_policy"],
 };
 /// How it asks over gRPC.
-pub(super) static GRPC_SERVICE: Message = Message {
-    name: "GrpcService",
-    fields: &[
-        "envoy_grpc",
-        "google_grpc",
-        "timeout",
-        "initial_metadata",
-        "retry_policy",
-    ],
-};
+pub(super) static GRPC_SERVICE: Message =
+    Message { name: "GrpcService", fields: &["envoy_grpc", "google_grpc", "timeout", "initial_metadata", "retry_policy"] };
 /// Whom it asks.
 pub(super) static ENVOY_GRPC: Message = Message {
     name: "EnvoyGrpc",
-    fields: &[
-        "cluster_name",
-        "authority",
-        "retry_policy",
-        "max_receive_message_length",
-        "skip_envoy_headers",
-    ],
+    fields: &["cluster_name", "authority", "retry_policy", "max_receive_message_length", "skip_envoy_headers"],
 };
 /// The network filter.
 pub(super) static NETWORK_EXT_AUTHZ: Message = Message {
@@ -202,25 +175,10 @@ pub(super) static MANAGER: Message = Message {
     ],
 };
 /// An entry of `http_filters`.
-pub(super) static HTTP_FILTER: Message = Message {
-    name: "HttpFilter",
-    fields: &[
-        "name",
-        "typed_config",
-        "config_discovery",
-        "is_optional",
-        "disabled",
-    ],
-};
+pub(super) static HTTP_FILTER: Message =
+    Message { name: "HttpFilter", fields: &["name", "typed_config", "config_discovery", "is_optional", "disabled"] };
 /// What a route says of any filter.
-pub(super) static FILTER_CONFIG: Message = Message {
-    name: "FilterConfig",
-    fields: &[
-        "config",
-        "is_optional",
-        "disabled",
-    ],
-};
+pub(super) static FILTER_CONFIG: Message = Message { name: "FilterConfig", fields: &["config", "is_optional", "disabled"] };
 /// A virtual host.
 pub(super) static VIRTUAL_HOST: Message = Message {
     name: "VirtualHost",
@@ -321,4 +279,18 @@ pub(super) static ROUTE_ACTION: Message = Message {
 };
 /// All of them.
 #[cfg(test)]
-pub(super) static ALL: &[&Message] = &[&EXT_AUTHZ, &PER_ROUTE, &CHECK_SETTINGS, &HTTP_SERVICE, &GRPC_SERVICE, &ENVOY_GRPC, &NETWORK_EXT_AUTHZ, &MANAGER, &HTTP_FILTER, &FILTER_CONFIG, &VIRTUAL_HOST, &ROUTE, &ROUTE_ACTION];
+pub(super) static ALL: &[&Message] = &[
+    &EXT_AUTHZ,
+    &PER_ROUTE,
+    &CHECK_SETTINGS,
+    &HTTP_SERVICE,
+    &GRPC_SERVICE,
+    &ENVOY_GRPC,
+    &NETWORK_EXT_AUTHZ,
+    &MANAGER,
+    &HTTP_FILTER,
+    &FILTER_CONFIG,
+    &VIRTUAL_HOST,
+    &ROUTE,
+    &ROUTE_ACTION,
+];

@@ -23,17 +23,17 @@ pub(super) fn check(node: &Node<'_>, name: &str, is_http: bool, needs: Option<&N
             let sees = |header: &str| (is_http && SENT_UNASKED.contains(&header)) || matches(allowed, header);
             hidden(allowed, name, "allowed_headers leaves out", &wanted, &|header| !sees(header));
             if !is_http {
-                let message = format!("the filter '{name}': allowed_headers chooses which headers the check sees");
-                allowed.find_as(Severity::Note, &kinds::HEADERS_HIDDEN, name, message);
+                framing(allowed, name, "allowed_headers leaves out", &|header| !sees(header));
             }
         }
         None if is_http => {
-            hidden(node, name, "without allowed_headers the check does not see", &wanted, &|header| !SENT_UNASKED.contains(&header));
+            hidden(node, name, "without allowed_headers Envoy does not send", &wanted, &|header| !SENT_UNASKED.contains(&header));
         }
         None => {}
     }
     if let Some(disallowed) = node.get("disallowed_headers") {
         hidden(&disallowed, name, "disallowed_headers hides", &wanted, &|header| matches(&disallowed, header));
+        framing(&disallowed, name, "disallowed_headers hides", &|header| matches(&disallowed, header));
     }
     if let Some(http) = http {
         answers(&http, name);
@@ -50,9 +50,13 @@ fn hidden(node: &Node<'_>, name: &str, what: &str, wanted: &[&str], is_hidden: &
         let message = format!("the filter '{name}': {what} {}, which routes of the configuration look at", rules.join(", "));
         node.find_as(Severity::Error, &kinds::HEADERS_HIDDEN, name, message);
     }
-    let others: Vec<&str> = LOOKED_AT.into_iter().filter(|header| is_hidden(header) && !rules.contains(header)).collect();
-    if !others.is_empty() && what.starts_with(|c: char| c == 'a' || c == 'd') {
-        node.find(&kinds::HEADERS_HIDDEN, name, format!("the filter '{name}': {what} {}", others.join(", ")));
+}
+
+/// Notes what is hidden of how a request is framed.
+fn framing(node: &Node<'_>, name: &str, what: &str, is_hidden: &dyn Fn(&str) -> bool) {
+    let headers: Vec<&str> = LOOKED_AT.into_iter().filter(|header| is_hidden(header)).collect();
+    if !headers.is_empty() {
+        node.find(&kinds::HEADERS_HIDDEN, name, format!("the filter '{name}': {what} {}", headers.join(", ")));
     }
 }
 

@@ -223,14 +223,7 @@ pub(super) fn upgrade_found(node: &Node<'_>, kind: &str, subject: &str, message:
 }
 
 /// The routes, wherever they are.
-fn routes_of(
-    node: &Node<'_>,
-    name: &str,
-    filters: &Filters<'_>,
-    resources: &Resources<'_>,
-    needs: Option<&Needs>,
-    counts: &mut Counts,
-) {
+fn routes_of(node: &Node<'_>, name: &str, filters: &Filters<'_>, resources: &Resources<'_>, needs: Option<&Needs>, counts: &mut Counts) {
     let mut found = Vec::new();
     found.extend(node.get("route_config"));
     let by_name = |at: &Node<'_>, routes: Option<&str>| {

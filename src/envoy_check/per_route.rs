@@ -85,6 +85,10 @@ fn check_settings(node: &Node<'_>, filter: &Check<'_>, what: &str, name: &str, a
     if let Some((at, asked)) = asked
         && asked != filter.asks
     {
-        at.find(&services::ELSEWHERE, name, format!("{what}: '{}' is asked instead of '{}'", asked.unwrap_or("nobody"), filter.asks.unwrap_or("nobody")));
+        at.find(
+            &services::ELSEWHERE,
+            name,
+            format!("{what}: '{}' is asked instead of '{}'", asked.unwrap_or("nobody"), filter.asks.unwrap_or("nobody")),
+        );
     }
 }

@@ -3,6 +3,7 @@
 //! An alias shares what its anchor stands for, so a file of aliases of aliases costs nothing to keep. What it would cost to walk is
 //! counted while it is read, and refused when no configuration comes near it.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -89,7 +90,41 @@ pub(super) fn read(content: &[u8]) -> Result<Arc<Value>, Unreadable> {
         Unreadable::at(Place { line, column }, "this is not UTF-8: it is no text, or in another encoding")
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    Loader::default().load(text)
+    Loader::default().load(&with_whole_characters(text))
+}
+
+/// JSON may write a character as two halves (`\ud83d\ude00`), which YAML does not know: puts the character itself there.
+fn with_whole_characters(text: &str) -> Cow<'_, str> {
+    let is_json = text.trim_start().starts_with(['{', '[']);
+    if !is_json || !(text.contains("\\ud") || text.contains("\\uD")) {
+        return Cow::Borrowed(text);
+    }
+    let mut whole = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        whole.push_str(before);
+        let half = |from: usize| {
+            let digits = escape.get(from..from + 6)?.strip_prefix("\\u")?;
+            u16::from_str_radix(digits, 16).ok()
+        };
+        let character = half(0).zip(half(6)).and_then(|(high, low)| char::decode_utf16([high, low]).next()?.ok());
+        // An escape of two characters, so that what follows a backslash that is meant as one is not taken for an escape.
+        let length = match character.filter(|character| character.len_utf16() == 2) {
+            Some(character) => {
+                whole.push(character);
+                12
+            }
+            None => {
+                let length = 1 + escape.chars().nth(1).map_or(0, char::len_utf8);
+                whole.push_str(escape.get(..length).unwrap_or_default());
+                length
+            }
+        };
+        rest = escape.get(length..).unwrap_or_default();
+    }
+    whole.push_str(rest);
+    Cow::Owned(whole)
 }
 
 /// A list or a mapping that is not complete yet.
@@ -119,8 +154,10 @@ impl Loader {
         let mut parser: Parser<'_, StrInput<'_>> = Parser::new_from_str(text);
         let mut documents = 0_usize;
         while let Some(event) = parser.next_event() {
-            let (event, span) = event
-                .map_err(|error| Unreadable::at(Place::of(*error.marker()), format!("this is neither YAML nor JSON: {}", error.info())))?;
+            let (event, span) = event.map_err(|error| match error.info() {
+                "recursion limit exceeded" => too_deep(Place::of(*error.marker())),
+                other => Unreadable::at(Place::of(*error.marker()), format!("this is neither YAML nor JSON: {other}")),
+            })?;
             if matches!(event, Event::DocumentStart(_)) {
                 documents += 1;
                 if documents > 1 && self.root.as_ref().is_some_and(|root| !matches!(root.data, Data::Null)) {

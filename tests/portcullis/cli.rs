@@ -1,5 +1,6 @@
 //! The command line, as a person or a script meets it.
 
+mod envoy_check;
 mod healthcheck;
 mod policy_tests;
 
@@ -66,6 +67,11 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
         &["run", "--config", "x", "--socket-mode", "rw"],
         &["check"],
         &["check", "a", "b"],
+        &["check", "a", "--strict"],
+        &["check", "a", "--accept", "no-ext-authz"],
+        &["check", "--envoy"],
+        &["check", "--envoy", "a", "--accept", "no-such-code"],
+        &["check", "--envoy", "a", "--accept", "unreadable"],
         &["completions", "cobol"],
         &["audit"],
         &["audit", "verify"],

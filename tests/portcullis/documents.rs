@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use portcullis::config::{Configuration, SourceFile};
+use portcullis::envoy_check::all_kinds;
 use portcullis::pdp::decision::{AnswerKind, Effect, Reason};
 use portcullis::pdp::obligation::{IdentityField, OVERRIDE_HEADERS};
 
@@ -76,6 +77,24 @@ fn every_metric_is_named_and_no_other() {
     let missing: Vec<&&str> = metrics.difference(&named).collect();
     let unknown: Vec<&&str> = named.difference(&metrics).filter(|name| !metrics.iter().any(|metric| name.starts_with(metric))).collect();
     assert!(missing.is_empty() && unknown.is_empty(), "not in the documentation: {missing:?}; not in the code: {unknown:?}");
+}
+
+#[test]
+fn every_finding_about_envoy_has_a_row_with_its_severity() {
+    let document = read("docs/envoy-check.md");
+    let codes = document.split("## Codes").nth(1).expect("a section of codes");
+    let rows: BTreeSet<(&str, &str)> = codes
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .filter_map(|line| {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            Some((cells.get(1)?.trim_matches('`'), *cells.get(2)?))
+        })
+        .collect();
+    let kinds: BTreeSet<(&str, &str)> = all_kinds().map(|kind| (kind.code, kind.severity.as_str())).collect();
+    let missing: Vec<_> = kinds.difference(&rows).collect();
+    let unknown: Vec<_> = rows.difference(&kinds).collect();
+    assert!(missing.is_empty() && unknown.is_empty(), "not in docs/envoy-check.md: {missing:?}; not in the code: {unknown:?}");
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn file(path: &Path) -> EnvoyFile {
     let read = if is_stdin {
         io::stdin().lock().take(limit).read_to_end(&mut content)
     } else {
-        File::open(path).and_then(|file| file.take(limit).read_to_end(&mut content))
+        super::patiently(path, || File::open(path).and_then(|file| file.take(limit).read_to_end(&mut content)))
     };
     let name = if is_stdin { "standard input".to_string() } else { path.display().to_string() };
     EnvoyFile { name, content: read.map(|_| content).map_err(|error| error.to_string()) }

@@ -22,7 +22,7 @@ pub(super) fn check<'a>(
     route_cache(node, name);
     let is_http = node.has("http_service");
     transport(node, name, is_http);
-    mutations(node, name);
+    mutations(node, name, is_http);
     headers::check(node, name, is_http, needs);
     let sends = node.get("with_request_body");
     body::check(sends.as_ref(), node, name, is_http, surroundings, needs);
@@ -128,11 +128,15 @@ fn transport(node: &Node<'_>, name: &str, is_http: bool) {
 }
 
 /// What an answer may change.
-fn mutations(node: &Node<'_>, name: &str) {
+fn mutations(node: &Node<'_>, name: &str, is_http: bool) {
     if node.bool("validate_mutations") != Some(true) {
         node.find(&kinds::VALIDATE_MUTATIONS, name, format!("the filter '{name}': validate_mutations is not on"));
     }
     let Some(rules) = node.get("decoder_header_mutation_rules") else {
+        // Over HTTP, allowed_upstream_headers names what an answer may set.
+        if is_http {
+            return;
+        }
         node.find(&kinds::MUTATION_RULES, name, format!("the filter '{name}' has no decoder_header_mutation_rules"));
         return;
     };

@@ -85,7 +85,12 @@ fn check(node: &Node<'_>, surroundings: &Surroundings<'_>, resources: &Resources
     counts.filters += filters.checks.len();
     if filters.checks.is_empty() && !filters.has_unseen {
         let message = format!("the HTTP connection manager of listener '{name}' has no filter ext_authz");
-        node.find(&kinds::NO_EXT_AUTHZ, name, message);
+        if node.get("route_config").is_some_and(|routes| routes::all_answer_alone(&routes)) {
+            let message = format!("{message}, and Envoy answers all its requests by itself");
+            node.find_as(Severity::Note, &kinds::NO_EXT_AUTHZ, name, message);
+        } else {
+            node.find(&kinds::NO_EXT_AUTHZ, name, message);
+        }
     }
     paths(node, name);
     clients(node, name);

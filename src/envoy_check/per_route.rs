@@ -12,9 +12,11 @@ use super::{body, fields, manager, service};
 const PER_ROUTE: &str = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute";
 const FILTER_CONFIG: &str = "envoy.config.route.v3.FilterConfig";
 
-/// Looks at the settings of a route, a virtual host, a weighted cluster, or all routes (`what`, called `name` for short).
-pub(super) fn check(node: &Node<'_>, what: &str, name: &str, answers_alone: bool, around: &Around<'_, '_>) {
-    let Some(settings) = node.get("typed_per_filter_config") else { return };
+/// Looks at the settings of a route, a virtual host, a weighted cluster, or all routes (`what`, called `name` for short). Gives whether
+/// they turn a check off.
+pub(super) fn check(node: &Node<'_>, what: &str, name: &str, answers_alone: bool, around: &Around<'_, '_>) -> bool {
+    let Some(settings) = node.get("typed_per_filter_config") else { return false };
+    let mut is_off = false;
     for (key, entry) in settings.entries() {
         let filter = around.filters.checks.iter().find(|check| check.name == key);
         let Some((mut kind, mut content)) = entry.any() else { continue };
@@ -40,6 +42,7 @@ pub(super) fn check(node: &Node<'_>, what: &str, name: &str, answers_alone: bool
         };
         let disabled = disabled.or_else(|| (kind == PER_ROUTE).then(|| content.is_true("disabled")).flatten());
         if let Some(disabled) = disabled {
+            is_off = true;
             off(&disabled, key, what, name, answers_alone);
         }
         if kind == PER_ROUTE {
@@ -51,6 +54,7 @@ pub(super) fn check(node: &Node<'_>, what: &str, name: &str, answers_alone: bool
             entry.find(&files::WRONG_TYPE, name, format!("{what}: the settings of '{key}' are a {kind}, and not an ExtAuthzPerRoute"));
         }
     }
+    is_off
 }
 
 fn off(node: &Node<'_>, filter: &str, what: &str, name: &str, answers_alone: bool) {

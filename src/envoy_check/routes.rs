@@ -35,8 +35,8 @@ pub(super) fn check(
         header.find(&managers::VHOST_HEADER, name, format!("routes '{name}': the header '{written}' chooses the virtual host"));
     }
     unseen(node, "route_specifiers", name);
-    per_route::check(node, &format!("all routes of '{name}'"), name, false, &around);
-    added_headers(node, name, &around);
+    let is_off = per_route::check(node, &format!("all routes of '{name}'"), name, false, &around);
+    added_headers(node, name, is_off, &around);
     for host in node.list("virtual_hosts") {
         virtual_host(&host, listener, &around, counts);
     }
@@ -59,8 +59,8 @@ fn virtual_host(node: &Node<'_>, listener: &str, around: &Around<'_, '_>, counts
         }
     }
     unseen(node, "route_specifiers", name);
-    per_route::check(node, &format!("virtual host '{name}'"), name, false, around);
-    added_headers(node, name, around);
+    let is_off = per_route::check(node, &format!("virtual host '{name}'"), name, false, around);
+    added_headers(node, name, is_off, around);
     for item in node.list("routes") {
         route(&item, around, counts);
     }
@@ -82,6 +82,19 @@ fn virtual_host(node: &Node<'_>, listener: &str, around: &Around<'_, '_>, counts
     }
 }
 
+/// Whether Envoy answers a route's requests by itself, so that there is nothing behind the check.
+fn answers_alone(route: &Node<'_>) -> bool {
+    (route.has("direct_response") || route.has("redirect")) && !route.has("route_specifiers")
+}
+
+/// Whether Envoy answers all requests by itself, as in a listener that redirects to HTTPS.
+pub(super) fn all_answer_alone(routes: &Node<'_>) -> bool {
+    let hosts = routes.list("virtual_hosts");
+    let is_open = |node: &Node<'_>| ["vhds", "matcher", "route_specifiers"].iter().any(|field| node.has(field));
+    let goes_on = |host: &Node<'_>| host.list("routes").iter().any(|route| !answers_alone(route));
+    !hosts.is_empty() && !is_open(routes) && !hosts.iter().any(|host| is_open(host) || goes_on(host))
+}
+
 /// A route's name for people: what it matches.
 fn named(node: &Node<'_>) -> String {
     let Some(matched) = node.get("match") else { return node.text("name").unwrap_or("without a match").to_string() };
@@ -97,10 +110,9 @@ fn route(node: &Node<'_>, around: &Around<'_, '_>, counts: &mut Counts) {
     counts.routes += 1;
     fields::check(node, &fields::ROUTE, "");
     let name = named(node);
-    let answers_alone = node.has("direct_response") || node.has("redirect");
     unseen(node, "route_specifiers", &name);
-    per_route::check(node, &format!("route '{name}'"), &name, answers_alone, around);
-    added_headers(node, &name, around);
+    let is_off = per_route::check(node, &format!("route '{name}'"), &name, answers_alone(node), around);
+    added_headers(node, &name, is_off, around);
     if let Some(connect) = node.at(&["match"]).and_then(|matched| matched.get("connect_matcher")) {
         connect.find(&managers::CONNECT, &name, format!("route '{name}' takes CONNECT"));
     }
@@ -123,8 +135,8 @@ fn route(node: &Node<'_>, around: &Around<'_, '_>, counts: &mut Counts) {
     }
     for cluster in action.get("weighted_clusters").iter().flat_map(|weighted| weighted.list("clusters")) {
         let of = cluster.text("name").unwrap_or_default();
-        per_route::check(&cluster, &format!("cluster '{of}' of route '{name}'"), &name, false, around);
-        added_headers(&cluster, &name, around);
+        let is_off = per_route::check(&cluster, &format!("cluster '{of}' of route '{name}'"), &name, false, around);
+        added_headers(&cluster, &name, is_off, around);
         if let Some(header) = cluster.get("cluster_header") {
             header.find(&kinds::CLUSTER_FROM_HEADER, &name, format!("route '{name}': a header chooses one of its clusters"));
         }
@@ -155,8 +167,8 @@ fn rewrites(action: &Node<'_>, name: &str) {
     }
 }
 
-/// Identity headers that the router sets, adds to or takes away.
-fn added_headers(node: &Node<'_>, name: &str, around: &Around<'_, '_>) {
+/// Identity headers that the router sets, adds to or takes away. Where the check is off, somebody has to take them away.
+fn added_headers(node: &Node<'_>, name: &str, is_off: bool, around: &Around<'_, '_>) {
     let is_identity = |header: &str| {
         let folded = header.to_ascii_lowercase().replace('_', "-");
         match around.needs {
@@ -172,7 +184,7 @@ fn added_headers(node: &Node<'_>, name: &str, around: &Around<'_, '_>) {
         }
     }
     for (removed, header) in node.texts("request_headers_to_remove") {
-        if is_identity(header) {
+        if is_identity(header) && !is_off {
             let message = format!("'{name}': the router takes the identity header '{header}' away");
             removed.find_as(Severity::Note, &kinds::IDENTITY_SET, name, message);
         }

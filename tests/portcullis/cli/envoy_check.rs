@@ -144,13 +144,13 @@ issuers:
     issuer: https://id.example.com
     audiences: [shop]
     jwks: { url: \"https://id.example.com/keys\" }
-    claims: { tenant: tenant }
+    claims: { tenant: tenant, roles: roles }
 directory: { url: \"https://id.example.com/v1/directory\", deadline: 300ms }
 limits: { message_bytes: 64KiB, request_timeout: 5s }
 permissions: { syntax: \"resource:action\" }
 roles: { clerk: { permissions: [\"orders:read\"] } }
 routes:
-  - { path: /orders, name: orders, tenant: { header: X-Tenant }, methods: { POST: { permission: \"orders:read\", body: { only: [note] } } } }
+  - { path: /orders, name: orders, tenant: { header: x-tenant }, methods: { POST: { permission: \"orders:read\", body: { only: [note] } } } }
   - { path: /health, name: health, methods: { GET: { access: public } } }
 ";
     let file = SourceFile { name: "portcullis.yaml".into(), text: text.into() };

@@ -28,6 +28,7 @@ mod tree;
 use std::collections::HashSet;
 
 use document::Resources;
+pub use fields::known_fields;
 pub use finding::{Finding, Kind, Location, Severity};
 pub use kinds::all as all_kinds;
 pub use needs::Needs;

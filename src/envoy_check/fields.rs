@@ -11,6 +11,11 @@ pub(super) struct Message {
     fields: &'static [&'static str],
 }
 
+/// Every message whose fields are known, with these: what a test shows to a real Envoy.
+pub fn known_fields() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    ALL.iter().map(|message| (message.name, message.fields))
+}
+
 /// Notes fields that nobody here knows.
 pub(super) fn check(node: &Node<'_>, message: &Message, subject: &str) {
     if !node.is_map() {
@@ -278,8 +283,7 @@ pub(super) static ROUTE_ACTION: Message = Message {
     ],
 };
 /// All of them.
-#[cfg(test)]
-pub(super) static ALL: &[&Message] = &[
+static ALL: &[&Message] = &[
     &EXT_AUTHZ,
     &PER_ROUTE,
     &CHECK_SETTINGS,

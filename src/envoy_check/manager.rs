@@ -33,10 +33,10 @@ pub(super) fn listener(node: &Node<'_>, resources: &Resources<'_>, needs: Option
     if let Some(fcds) = node.get("fcds_config") {
         fcds.find(&files::NOT_SEEN, name, format!("filter chains of listener '{name}' come from elsewhere (FCDS)"));
     }
-    if let Some((kind, manager)) = node.at(&["api_listener"]).and_then(|api| api.any_in("api_listener")) {
-        if is_manager(kind) {
-            check(&manager, &surroundings, resources, needs, counts);
-        }
+    if let Some((kind, manager)) = node.get("api_listener").and_then(|api| api.any_in("api_listener"))
+        && is_manager(kind)
+    {
+        check(&manager, &surroundings, resources, needs, counts);
     }
     for chain in node.list("filter_chains").into_iter().chain(node.get("default_filter_chain")) {
         filter_chain(&chain, &surroundings, resources, needs, counts);

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use portcullis::config::{Configuration, SourceFile};
-use portcullis::envoy_check::{Needs, Severity};
-use serde_json::Value;
+use portcullis::envoy_check::{Needs, Severity, known_fields};
+use serde_json::{Value, json};
 
 use super::{err, good, out, portcullis};
 use crate::harness::envoy::{Envoy, Neighbours, find_envoy};
@@ -170,6 +170,68 @@ routes:
     let report = json(&portcullis([Path::new("check"), &config, Path::new("--json"), Path::new("--envoy"), &envoy]));
     let expected: BTreeSet<String> = ["body-not-sent", "directory-deadline"].map(String::from).into();
     assert_eq!(codes(&report, Severity::Note), expected, "{report:#}");
+}
+
+/// A message with every field that is known of it: `null` is absence, but for the names, which Envoy has to know.
+fn with_all_fields(message: &str, mut content: Value, told: &mut BTreeSet<String>) -> Value {
+    let (_, fields) = known_fields().find(|(name, _)| *name == message).unwrap_or_else(|| panic!("no fields of {message} are known"));
+    let members = content.as_object_mut().expect("a message");
+    for field in fields {
+        members.entry(*field).or_insert(Value::Null);
+    }
+    told.insert(message.to_string());
+    content
+}
+
+#[test]
+fn the_fields_that_are_known_are_those_of_envoy() {
+    let filter = |kind: &str| format!("type.googleapis.com/envoy.extensions.filters.{kind}");
+    let mut told = BTreeSet::new();
+    let mut all = |message: &str, content: Value| with_all_fields(message, content, &mut told);
+    let envoy_grpc = all("EnvoyGrpc", json!({ "cluster_name": "app" }));
+    let grpc = all("GrpcService", json!({ "envoy_grpc": envoy_grpc }));
+    let server = json!({ "uri": "http://app", "cluster": "app", "timeout": "1s" });
+    let http_service = all("HttpService", json!({ "server_uri": server }));
+    let settings = all("CheckSettings", json!({ "http_service": http_service }));
+    let per_route = all("ExtAuthzPerRoute", json!({ "@type": filter("http.ext_authz.v3.ExtAuthzPerRoute"), "check_settings": settings }));
+    let config = all("FilterConfig", json!({ "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": per_route }));
+    let authz = all("ExtAuthz", json!({ "@type": filter("http.ext_authz.v3.ExtAuthz"), "grpc_service": grpc }));
+    let authz = all("HttpFilter", json!({ "name": "authz", "typed_config": authz }));
+    let router = json!({ "name": "router", "typed_config": { "@type": filter("http.router.v3.Router") } });
+    let action = all("RouteAction", json!({ "cluster": "app" }));
+    let route = all("Route", json!({ "match": { "prefix": "/" }, "route": action, "typed_per_filter_config": { "authz": config } }));
+    let host = all("VirtualHost", json!({ "name": "app", "domains": ["app"], "routes": [route] }));
+    let manager = json!({ "@type": filter("network.http_connection_manager.v3.HttpConnectionManager"), "stat_prefix": "x",
+        "http_filters": [authz, router], "route_config": { "virtual_hosts": [host] } });
+    let manager = all("HttpConnectionManager", manager);
+    let network = json!({ "@type": filter("network.ext_authz.v3.ExtAuthz"), "stat_prefix": "x",
+        "grpc_service": { "envoy_grpc": { "cluster_name": "app" } } });
+    let network = all("ExtAuthz (network)", network);
+    let filters = json!([{ "name": "authz", "typed_config": network }, { "name": "http", "typed_config": manager }]);
+    let address = json!({ "socket_address": { "address": "127.0.0.1", "port_value": 10000 } });
+    let configuration = json!({ "static_resources": {
+        "listeners": [{ "name": "x", "address": address, "filter_chains": [{ "filters": filters }] }],
+        "clusters": [{ "name": "app", "type": "STATIC", "load_assignment": { "cluster_name": "app" } }] } });
+    let known: BTreeSet<String> = known_fields().map(|(name, _)| name.to_string()).collect();
+    assert_eq!(told, known, "every message is shown to Envoy");
+    let folder = mesh::folder();
+    let path = folder.path().join("all.json");
+    let validate = |configuration: &Value| {
+        fs::write(&path, configuration.to_string()).expect("a file");
+        let mut envoy = command(&find_envoy(root()));
+        envoy
+            .args(["--mode", "validate", "--disable-hot-restart", "-c"])
+            .arg(&path)
+            .current_dir(folder.path())
+            .output()
+            .expect("Envoy runs")
+    };
+    let output = validate(&configuration);
+    assert!(output.status.success(), "{}", err(&output));
+    let mut unknown = configuration;
+    unknown["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][1]["typed_config"]["no_such_field"] = Value::Null;
+    let output = validate(&unknown);
+    assert!(!output.status.success() && err(&output).contains("no_such_field"), "{}", err(&output));
 }
 
 /// What a running Envoy says of its configuration.

@@ -63,7 +63,7 @@ pub(super) fn firing_together() -> Vec<(&'static str, Severity, String)> {
         (
             "connect-upgrade",
             Warning,
-            one(&[(format!("- match: {{ path_separated_prefix: /blog }}\n"), "- match: { connect_matcher: {} }\n".into())]),
+            one(&[("- match: { path_separated_prefix: /blog }\n".to_string(), "- match: { connect_matcher: {} }\n".into())]),
         ),
         (
             "body-more-than-read",

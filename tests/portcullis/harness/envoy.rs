@@ -34,7 +34,6 @@ pub struct Neighbours<'a> {
 
 impl Envoy {
     /// Starts it and waits until it listens. `variant` may change the configuration.
-    #[allow(dead_code, reason = "for scenes that have no mesh around them")]
     pub async fn start(folder: &Path, neighbours: &Neighbours<'_>, variant: impl FnOnce(String) -> String) -> Self {
         Self::start_file(SIDECAR, folder, neighbours, &[], variant).await
     }

@@ -13,6 +13,7 @@ mod check;
 mod healthcheck;
 #[cfg(feature = "kubernetes")]
 mod inject;
+mod output;
 mod run;
 mod test;
 #[cfg(feature = "kubernetes")]
@@ -21,20 +22,23 @@ mod webhook;
 const EXAMPLES: &str = "\
 Examples:
   portcullis check portcullis.yaml               is this configuration good? all problems at once
-  portcullis check --envoy envoy.yaml            does anything get past the check in this configuration of Envoy?
+  portcullis check --envoy envoy.yaml            does this Envoy let anything past the check?
+  portcullis check portcullis.yaml --envoy FILE  both, and do they fit together?
   portcullis test tests.yaml                     does it decide as these cases say?
-  portcullis run --config portcullis.yaml        answer Envoy's checks until SIGTERM
-  portcullis run --takeover --config FILE        the same, in the place of the sidecar that runs already
+  portcullis run --config portcullis.yaml        answer checks until SIGTERM
+  portcullis run --takeover --config FILE        the same, in the place of the one that runs
   portcullis run --config /etc/portcullis        a folder: all its *.yaml files count as one
   portcullis healthcheck                         is the sidecar ready? for probes, without a shell
   portcullis audit verify audit.jsonl            was anything in this audit trail changed?
-  portcullis inject -f app.yaml                  put the sidecar into the pods of a manifest (Kubernetes)
+  portcullis inject -f app.yaml                  put the sidecar into the pods of a manifest
+  portcullis inject -f app.yaml --uninject       take it out again
   portcullis webhook --certificate C --key K     put it into pods as Kubernetes creates them
-  kill -HUP $(pidof portcullis)                  look at the configuration now (it is watched anyway)
+  portcullis completions bash                    a completion script for a shell
+  kill -HUP $(pidof portcullis)                  look at the configuration now, not soon
 
 Exit status: 0 fine, 1 the configuration, a case, a manifest, the environment, a sidecar or an audit trail is not, 2 the command line is not.";
 
-/// A sidecar authorization proxy: beside Envoy, it decides which requests may pass.
+/// A sidecar authorization proxy: beside Envoy (or nginx, Caddy, Traefik), it decides which requests may pass.
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version, after_help = EXAMPLES, arg_required_else_help = true)]
 struct Cli {
@@ -44,7 +48,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Answer Envoy's checks until SIGTERM or Ctrl-C.
+    /// Answer the checks of Envoy, or of another proxy, until SIGTERM or Ctrl-C.
     #[command(after_help = run::EXAMPLES)]
     Run {
         /// The configuration: a YAML file, or a folder of them.
@@ -115,8 +119,15 @@ pub fn main() -> ExitCode {
         Command::Webhook(options) => webhook::run(options),
         Command::Audit { command: AuditCommand::Verify(verify) } => audit::verify(verify),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "portcullis", &mut std::io::stdout());
-            ExitCode::SUCCESS
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "portcullis", &mut script);
+            match output::write(&script) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("portcullis: the script could not be written: {error}");
+                    ExitCode::FAILURE
+                }
+            }
         }
     }
 }

@@ -38,9 +38,14 @@ Of Envoy's configuration, every finding has a place, a code (docs/envoy-check.md
 
 Exit status: 0 it is good, 1 it is not (of Envoy's: there are errors; with --strict, warnings), 2 the command line is not.";
 
+const USAGE: &str = "\
+portcullis check [OPTIONS] <PATH>
+       portcullis check [OPTIONS] [PATH] --envoy <FILE>";
+
 #[derive(Debug, Args)]
+#[command(override_usage = USAGE)]
 pub(super) struct Options {
-    /// The configuration: a YAML file, or a folder of them.
+    /// The sidecar's configuration: a YAML file, or a folder of them.
     #[arg(value_name = "PATH", required_unless_present = "envoy")]
     config: Option<PathBuf>,
     /// A configuration of Envoy: a bootstrap (YAML or JSON), an answer of /config_dump, or xDS resources; '-' is standard input. Can
@@ -120,6 +125,9 @@ fn print(path: &Path, result: &Result<(Configuration, usize), Problems>) {
         Err(problems) => {
             eprintln!("{problems}");
             eprintln!("{} has {}", path.display(), counted(problems.len() as u64, "problem"));
+            if problems.iter().any(|problem| problem.key == "static_resources") {
+                eprintln!("note: it looks like a configuration of Envoy; for that: portcullis check --envoy {}", path.display());
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `portcullis inject`.
 
 use std::fs;
-use std::io::{self, ErrorKind, IsTerminal, Read, Write};
+use std::io::{self, ErrorKind, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -109,15 +109,13 @@ fn read(file: &Path) -> Result<String, String> {
     })
 }
 
-/// Writes to standard output. A reader that has had enough is no failure.
 fn write(text: &str) -> ExitCode {
-    let mut output = io::stdout().lock();
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+    match super::output::write(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
             eprintln!("portcullis: the manifest could not be written: {error}");
             ExitCode::FAILURE
         }
-        _ => ExitCode::SUCCESS,
     }
 }
 

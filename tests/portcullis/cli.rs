@@ -45,10 +45,11 @@ fn good(folder: &Path) -> std::path::PathBuf {
 fn help_tells_a_newcomer_what_there_is() {
     let help = portcullis(["--help"]);
     assert!(help.status.success());
-    for word in ["run", "check", "test", "healthcheck", "audit", "completions", "Examples:", "Exit status", "SIGTERM"] {
+    for word in ["Examples:", "Exit status", "SIGTERM"] {
         assert!(out(&help).contains(word), "{word} is missing:\n{}", out(&help));
     }
-    for subcommand in ["run", "check", "test", "healthcheck", "audit", "completions"] {
+    for subcommand in ["run", "check", "test", "healthcheck", "inject", "webhook", "audit", "completions"] {
+        assert!(out(&help).contains(&format!("portcullis {subcommand} ")), "there is no example of {subcommand}:\n{}", out(&help));
         let help = portcullis([subcommand, "--help"]);
         assert!(help.status.success() && out(&help).contains("Usage: portcullis"), "{subcommand}: {}", out(&help));
     }
@@ -257,6 +258,21 @@ fn there_are_completions_for_the_usual_shells() {
         let output = portcullis(["completions", shell]);
         assert!(output.status.success() && out(&output).contains(word), "{shell}");
     }
+}
+
+#[test]
+fn a_reader_that_has_had_enough_is_no_failure() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = command(programs::portcullis()).args(["completions", "bash"]).stdout(writer).output().expect("it runs");
+    assert!(output.status.success() && err(&output).is_empty(), "{}", err(&output));
+}
+
+#[test]
+fn check_knows_a_configuration_of_envoy_when_it_is_given_one_by_mistake() {
+    let output = check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy/sidecar.yaml"));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("portcullis check --envoy "), "{}", err(&output));
 }
 
 #[test]

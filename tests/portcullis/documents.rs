@@ -107,6 +107,55 @@ fn the_configuration_in_the_readme_is_good() {
 }
 
 /// The text of the file that holds this module's tests: of the integration tests, or else of the library.
+/// The pages, as paths from the root of the repository.
+fn pages() -> Vec<String> {
+    let entries = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).expect("a folder");
+    let names = entries.map(|entry| format!("docs/{}", entry.expect("an entry").file_name().display()));
+    names.chain(["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(String::from)).filter(|name| name.ends_with(".md")).collect()
+}
+
+/// A page without its blocks of code.
+fn prose(page: &str) -> String {
+    read(page).split("\n```").step_by(2).collect()
+}
+
+/// What a heading is called in a link, as GitHub makes it. The second one of a name gets `-1`, and so on.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let mut anchors = BTreeSet::new();
+    for heading in prose(page).lines().filter(|line| line.starts_with('#')) {
+        let name = heading.trim_start_matches('#').trim().to_lowercase();
+        let name: String =
+            name.chars().filter(|c| c.is_alphanumeric() || "-_ ".contains(*c)).map(|c| if c == ' ' { '-' } else { c }).collect();
+        let again = (1..).map(|number| format!("{name}-{number}"));
+        let free = std::iter::once(name.clone()).chain(again).find(|name| !anchors.contains(name));
+        anchors.extend(free);
+    }
+    anchors
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut links = 0;
+    for page in pages() {
+        let folder = root.join(&page).parent().expect("a folder").to_path_buf();
+        for link in prose(&page).split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link.to_string()) {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').map_or((&*link, None), |(file, anchor)| (file, Some(anchor)));
+            let path = if file.is_empty() { root.join(&page) } else { folder.join(file) };
+            let path = path.canonicalize().unwrap_or_else(|error| panic!("{page} links to {link}: {error}"));
+            if let Some(anchor) = anchor {
+                let name = path.strip_prefix(root.canonicalize().expect("a folder")).expect("within the repository");
+                assert!(anchors(name.to_str().expect("UTF-8")).contains(anchor), "{page} links to {link}, and there is no such heading");
+            }
+            links += 1;
+        }
+    }
+    assert!(links > 100, "{links} links");
+}
+
 fn source_of(module: &str) -> String {
     let file = format!("{}.rs", module.replace("::", "/"));
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));

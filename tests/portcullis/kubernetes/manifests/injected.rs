@@ -77,7 +77,7 @@ fn broken_glass_leaves_the_pods_guarded() {
     let deployment = named(&kustomize::shipped("example"), "Deployment", "blog").clone();
     fs::write(folder.path().join("blog.yaml"), deployment.to_string()).expect("a file");
     let page = page::page();
-    let block = page::blocks(&page).into_iter().find(|block| block.contains("portcullis inject")).expect("the commands");
+    let block = page::blocks(&page).into_iter().find(|block| block.contains("kubectl patch --local")).expect("the commands");
     let (pipeline, applied) = block.trim().rsplit_once(" |\n").expect("a pipeline");
     assert_eq!(applied.trim(), "kubectl apply -f -");
     let programs = process::programs::portcullis().parent().expect("a folder");

@@ -15,6 +15,7 @@ mod healthcheck;
 mod inject;
 mod output;
 mod run;
+mod service;
 mod test;
 #[cfg(feature = "kubernetes")]
 mod webhook;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::output::{self, counted};
 use crate::audit::verify::{self, Expectations, Finding, Lines, Report, Tampering};
 use crate::audit::{ChainHash, ChainKey};
 
@@ -53,7 +54,7 @@ pub(super) fn verify(Verify { files, key_file, after, contains, expect_last, jso
         return cannot_say(message);
     }
     if json {
-        println!("{:#}", json!({ "intact": report.finding.is_none(), "report": report }));
+        output::line(format_args!("{:#}", json!({ "intact": report.finding.is_none(), "report": report })));
     } else {
         print(&report);
     }
@@ -67,27 +68,27 @@ fn cannot_say(error: &str) -> ExitCode {
 
 fn print(report: &Report) {
     for note in &report.notes {
-        println!("note: {note}");
+        output::line(format_args!("note: {note}"));
     }
     if report.unrecorded > 0 {
-        println!("note: {} could not be recorded, as the trail says itself", super::check::counted(report.unrecorded, "check"));
+        output::line(format_args!("note: {} could not be recorded, as the trail says itself", counted(report.unrecorded, "check")));
     }
-    let records = super::check::counted(report.records, "record");
+    let records = counted(report.records, "record");
     let span = match (&report.first, &report.last) {
         (Some(first), Some(last)) => format!(" (number {} of {} to number {} of {})", first.seq, first.time, last.seq, last.time),
         _ => String::new(),
     };
     match &report.finding {
         None => {
-            println!("intact: {records}{span}");
+            output::line(format_args!("intact: {records}{span}"));
             if let Some(last) = &report.last {
-                println!("last hash: {}", last.hash);
+                output::line(format_args!("last hash: {}", last.hash));
             }
         }
         Some(Finding { place, kind, message }) => {
             let place = place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
-            println!("{place}{}: {message}", kind.as_str());
-            println!("not intact; up to there: {records}{span}");
+            output::line(format_args!("{place}{}: {message}", kind.as_str()));
+            output::line(format_args!("not intact; up to there: {records}{span}"));
         }
     }
 }

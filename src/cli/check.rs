@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::output::{self, counted};
 use crate::config::{Configuration, JwksLocation, Problem, Problems, RevocationOrigin, Source, SourceFeed};
 use crate::envoy_check::{Accepted, Needs};
 use crate::pip::{self, config_file, jwks};
@@ -86,7 +87,7 @@ pub(super) fn check(options: &Options) -> ExitCode {
         }
     }
     if options.json {
-        println!("{report:#}");
+        output::line(format_args!("{report:#}"));
     }
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -110,17 +111,17 @@ fn print(path: &Path, result: &Result<(Configuration, usize), Problems>) {
     match result {
         Ok((configuration, cases)) => {
             for notice in &configuration.notices {
-                println!("note: {notice}");
+                output::line(format_args!("note: {notice}"));
             }
             let (issuers, routes) = (configuration.snapshot.issuers.iter().count(), configuration.snapshot.route_names.len());
             let tests = if *cases == 0 { String::new() } else { format!(", {} passed", counted(*cases as u64, "policy test")) };
-            println!(
+            output::line(format_args!(
                 "{} is good: {}, {}, revision {}{tests}",
                 path.display(),
                 counted(issuers as u64, "issuer"),
                 counted(routes as u64, "route"),
                 configuration.snapshot.revision
-            );
+            ));
         }
         Err(problems) => {
             eprintln!("{problems}");
@@ -130,10 +131,6 @@ fn print(path: &Path, result: &Result<(Configuration, usize), Problems>) {
             }
         }
     }
-}
-
-pub(super) fn counted(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// The configuration and the number of its policy tests, all of which passed.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::check::counted;
+use super::output::counted;
 use crate::inject::{Action, Entry, Finding, Injected, Problem, manifest};
 
 mod defaults;

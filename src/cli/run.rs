@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::service;
 use crate::server::{self, Arrival, SocketMode};
 use crate::telemetry::log::{self, LogFormat};
 
@@ -33,22 +34,6 @@ pub(super) fn run(config: PathBuf, arrival: Arrival, socket_mode: SocketMode, fo
             return ExitCode::from(2);
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("portcullis: cannot start threads: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let outcome = runtime.block_on(server::run(config, arrival, socket_mode, logging.dropped_lines()));
-    // A look-up that hangs in the system's resolver must not keep the process.
-    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
-    drop(logging);
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("portcullis: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let dropped_lines = logging.dropped_lines();
+    service::run(None, logging, server::run(config, arrival, socket_mode, dropped_lines))
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::inject::Defaults;
+use super::service;
 use crate::config::parse_duration;
 use crate::telemetry::log::{self, LogFormat};
 use crate::webhook;
@@ -71,22 +72,5 @@ pub(super) fn run(options: Options) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("portcullis: cannot start threads: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let outcome = runtime.block_on(webhook::run(webhook::Options { listen, admin, certificate, key, shutdown_delay, settings }));
-    // A disk that hangs must not keep the process.
-    runtime.shutdown_timeout(Duration::from_millis(500));
-    drop(logging);
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("portcullis: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    service::run(Some(2), logging, webhook::run(webhook::Options { listen, admin, certificate, key, shutdown_delay, settings }))
 }

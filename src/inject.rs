@@ -50,6 +50,16 @@ pub const CONFIG_PATH: &str = "/etc/portcullis";
 pub const SOCKET_VOLUME: &str = "portcullis-socket";
 /// Where the socket's folder is, in the sidecar and in the proxies.
 pub const SOCKET_PATH: &str = "/run/portcullis";
+/// The volume with the Secret, where there is one.
+pub const SECRET_VOLUME: &str = "portcullis-secret";
+/// Where the Secret is in the container.
+pub const SECRET_PATH: &str = "/etc/portcullis-secret";
+/// The volume for what the sidecar keeps, where there is one.
+pub const STATE_VOLUME: &str = "portcullis-state";
+/// Where that is in the container.
+pub const STATE_PATH: &str = "/var/lib/portcullis";
+/// All volumes that may be added.
+pub const VOLUMES: [&str; 4] = [CONFIG_VOLUME, SOCKET_VOLUME, SECRET_VOLUME, STATE_VOLUME];
 /// The port of the admin listener, by name.
 pub const ADMIN_PORT_NAME: &str = "authz-admin";
 /// The namespace of the webhook. Its pods are never injected: the webhook would wait for itself.

@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Value};
 
 use super::edit::{LISTS, json, list, name_of};
-use super::{CONTAINER, Refusal, Settings, sidecar};
+use super::{CONTAINER, Refusal, Settings, VOLUMES, sidecar};
 
 /// What is added, and where.
 pub(super) struct Parts {
@@ -26,6 +26,11 @@ impl Parts {
         let whole = format!("{list} {container} {}", Value::Array(volumes.clone()));
         let digest = digest(&SHA256, whole.as_bytes()).as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { container, volumes, list, digest })
+    }
+
+    /// The names of the volumes.
+    pub fn volume_names(&self) -> Vec<String> {
+        self.volumes.iter().filter_map(name_of).map(str::to_string).collect()
     }
 
     /// Puts them in: the container before all others, the volumes in the place of those of their names or at the end. `unchanged` says that
@@ -48,6 +53,11 @@ impl Parts {
         }
         list(spec, self.list)?.insert(0, kept(before, &self.container));
         let volumes = list(spec, "volumes")?;
+        // Those of other settings.
+        volumes.retain(|volume| {
+            let name = name_of(volume);
+            !name.is_some_and(|name| VOLUMES.contains(&name)) || self.volumes.iter().any(|wanted| name_of(wanted) == name)
+        });
         for wanted in &self.volumes {
             match volumes.iter_mut().find(|volume| name_of(volume) == name_of(wanted)) {
                 Some(volume) => *volume = kept(Some(volume.take()), wanted),

@@ -7,8 +7,8 @@ use super::parts::Parts;
 use super::status::{Status, Told};
 use super::view::{PodView, SpecView};
 use super::{
-    CONFIG_VOLUME, CONTAINER, INJECT_LABEL, LeftOut, Outcome, Refusal, SOCKET_PATH, SOCKET_VOLUME, STATUS_ANNOTATION, SYSTEM_NAMESPACE,
-    Settings, istio, sidecar,
+    CONTAINER, INJECT_LABEL, LeftOut, Outcome, Refusal, SOCKET_PATH, SOCKET_VOLUME, STATUS_ANNOTATION, SYSTEM_NAMESPACE, Settings, VOLUMES,
+    istio, sidecar,
 };
 
 /// A pod that the kubelet runs from a file of its node shows in the API with this annotation.
@@ -33,7 +33,7 @@ pub(super) fn inject(pod: &mut Value, namespace: Option<&str>, settings: &Settin
     if annotations.contains_key(MIRROR_ANNOTATION) {
         return Err(Refusal::new("this is the mirror of a static pod: it runs from a file of its node, and can use no ConfigMap"));
     }
-    refuse_what_cannot_be(&view.spec, status.is_some(), &settings)?;
+    refuse_what_cannot_be(&view.spec, status.as_ref(), &settings)?;
 
     let told = annotations.get(istio::USER_VOLUME_MOUNT).map(String::as_str);
     let told_by_us = status.as_ref().and_then(|status| status.istio.clone());
@@ -72,7 +72,7 @@ pub(super) fn inject(pod: &mut Value, namespace: Option<&str>, settings: &Settin
     let mounts = mount_socket(spec, is_proxy, &mounted_before)?;
 
     let version = env!("CARGO_PKG_VERSION").to_string();
-    let volumes = vec![CONFIG_VOLUME.to_string(), SOCKET_VOLUME.to_string()];
+    let volumes = parts.volume_names();
     let status = Status { version, digest: parts.digest, container: CONTAINER.into(), volumes, mounts, istio };
     object_in(object(&mut next, "metadata")?, "annotations")?.insert(STATUS_ANNOTATION.into(), Value::String(status.text()));
     let warnings = warnings(&next, &settings)?;
@@ -100,7 +100,7 @@ pub(super) fn uninject(pod: &mut Value) -> Result<bool, Refusal> {
     for key in LISTS {
         remove_named(spec, key, |name| name == CONTAINER);
     }
-    remove_named(spec, "volumes", |name| name == CONFIG_VOLUME || name == SOCKET_VOLUME);
+    remove_named(spec, "volumes", |name| VOLUMES.contains(&name) && status.volumes.iter().any(|made| made == name));
     for container in containers(spec) {
         let name = container.get("name").and_then(Value::as_str).unwrap_or_default();
         // What Istio mounted because it was told to goes with what it was told.
@@ -112,8 +112,8 @@ pub(super) fn uninject(pod: &mut Value) -> Result<bool, Refusal> {
     Ok(true)
 }
 
-/// Pods that cannot have the sidecar, and those with something of its names that the injector did not make (`ours` says that it did).
-fn refuse_what_cannot_be(spec: &SpecView, ours: bool, settings: &Settings) -> Result<(), Refusal> {
+/// Pods that cannot have the sidecar, and those with something of its names that the injector did not make (`status` says what it made).
+fn refuse_what_cannot_be(spec: &SpecView, status: Option<&Status>, settings: &Settings) -> Result<(), Refusal> {
     if spec.containers.iter().all(|container| container.name == CONTAINER) {
         return Err(Refusal::new("this pod has no containers besides the sidecar"));
     }
@@ -135,7 +135,7 @@ fn refuse_what_cannot_be(spec: &SpecView, ours: bool, settings: &Settings) -> Re
     }
     let all = spec.containers().chain(spec.ephemeral_containers.iter().flatten());
     for container in all {
-        if container.name == CONTAINER && !ours {
+        if container.name == CONTAINER && status.is_none() {
             return Err(Refusal::new(format!(
                 "this pod has a container '{CONTAINER}' that the injector did not make; give it another name, or label the pod {INJECT_LABEL}: \"false\""
             )));
@@ -160,12 +160,13 @@ fn refuse_what_cannot_be(spec: &SpecView, ours: bool, settings: &Settings) -> Re
             )));
         }
     }
-    let volume = spec.volumes.iter().flatten().find(|volume| volume.name == CONFIG_VOLUME || volume.name == SOCKET_VOLUME);
+    let is_ours = |name: &String| status.is_some_and(|status| status.volumes.contains(name));
+    let volume = spec.volumes.iter().flatten().find(|volume| VOLUMES.contains(&volume.name.as_str()) && !is_ours(&volume.name));
     match volume {
-        Some(volume) if !ours => {
+        Some(volume) => {
             Err(Refusal::new(format!("this pod has a volume '{}' that the injector did not make; give it another name", volume.name)))
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 

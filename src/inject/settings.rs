@@ -11,6 +11,10 @@ use super::{CONTAINER, INJECT_LABEL, PREFIX, Refusal, STATUS_ANNOTATION, quantit
 pub enum Setting {
     /// The ConfigMap with the configuration, in the namespace of the pod.
     ConfigMap,
+    /// A Secret with what the configuration names as files: tokens, certificates, keys.
+    Secret,
+    /// How much the sidecar may keep for its next start (`warm_start`).
+    State,
     /// The image of the sidecar.
     Image,
     /// Whether the sidecar is a native one (an init container that goes on running) or a plain container.
@@ -35,8 +39,10 @@ pub enum Setting {
 
 impl Setting {
     /// All of them, in the order in which they are documented.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::ConfigMap,
+        Self::Secret,
+        Self::State,
         Self::Image,
         Self::NativeSidecar,
         Self::ProxyContainers,
@@ -54,6 +60,8 @@ impl Setting {
     pub fn name(self) -> &'static str {
         match self {
             Self::ConfigMap => "config-map",
+            Self::Secret => "secret",
+            Self::State => "state",
             Self::Image => "image",
             Self::NativeSidecar => "native-sidecar",
             Self::ProxyContainers => "proxy-containers",
@@ -81,6 +89,10 @@ pub struct Settings {
     pub image: String,
     /// The ConfigMap with the configuration, in the namespace of the pod.
     pub config_map: String,
+    /// The Secret that is mounted, if there is one, in the namespace of the pod.
+    pub secret: Option<String>,
+    /// The size of the volume for what the sidecar keeps, if there is one.
+    pub state: Option<String>,
     /// An init container that goes on running (`true`), or a plain container.
     pub native_sidecar: bool,
     /// The names of the containers that get the socket.
@@ -108,6 +120,8 @@ impl Default for Settings {
         Self {
             image: format!("portcullis:{}", env!("CARGO_PKG_VERSION")),
             config_map: "portcullis".into(),
+            secret: None,
+            state: None,
             native_sidecar: true,
             proxy_containers: vec!["envoy".into(), super::istio::PROXY.into()],
             cpu_request: "50m".into(),
@@ -129,9 +143,11 @@ impl Settings {
     /// The value of a setting, as [`Settings::set`] takes it.
     #[must_use]
     pub fn get(&self, setting: Setting) -> String {
-        let or_none = |limit: &Option<String>| limit.clone().unwrap_or_else(|| "none".into());
+        let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".into());
         match setting {
             Setting::ConfigMap => self.config_map.clone(),
+            Setting::Secret => or_none(&self.secret),
+            Setting::State => or_none(&self.state),
             Setting::Image => self.image.clone(),
             Setting::NativeSidecar => self.native_sidecar.to_string(),
             Setting::ProxyContainers => self.proxy_containers.join(","),
@@ -154,6 +170,14 @@ impl Settings {
             Setting::ConfigMap => {
                 let named = is_name(text, 253, true);
                 self.config_map = named.ok_or(format!("'{text}' is no name of a ConfigMap: small letters, digits, '-' and '.'"))?;
+            }
+            Setting::Secret => {
+                let named = |text: &str| is_name(text, 253, true);
+                self.secret = or_none(text, named).ok_or(format!("'{text}' is no name of a Secret, and not 'none'"))?;
+            }
+            Setting::State => {
+                let size = |text: &str| quantity::parse(text).map(|_| text.to_string());
+                self.state = or_none(text, size).ok_or(format!("'{text}' is no size, such as '64Mi', and not 'none'"))?;
             }
             Setting::Image => {
                 self.image = image(text).ok_or(format!("'{text}' is no name of an image, such as 'registry.example/portcullis:0.1.0'"))?;
@@ -269,6 +293,11 @@ fn proxies(text: &str) -> Result<Vec<String>, String> {
 
 fn amount(text: &str, what: &str) -> Result<String, String> {
     quantity::parse(text).map(|_| text.to_string()).ok_or(format!("'{text}' is no quantity of {what}"))
+}
+
+/// What the text says; `none` says that there is none.
+fn or_none(text: &str, read: impl Fn(&str) -> Option<String>) -> Option<Option<String>> {
+    if text == "none" { Some(None) } else { read(text).map(Some) }
 }
 
 fn limit(text: &str, what: &str) -> Result<Option<String>, String> {

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, ExecAction, Probe, ResourceRequirements,
-    SeccompProfile, SecurityContext, Volume, VolumeMount,
+    SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::settings::DEFAULT_ADMIN_PORT;
-use super::{ADMIN_PORT_NAME, CONFIG_PATH, CONFIG_VOLUME, CONTAINER, SOCKET_PATH, SOCKET_VOLUME, Settings};
+use super::{
+    ADMIN_PORT_NAME, CONFIG_PATH, CONFIG_VOLUME, CONTAINER, SECRET_PATH, SECRET_VOLUME, SOCKET_PATH, SOCKET_VOLUME, STATE_PATH,
+    STATE_VOLUME, Settings,
+};
 
 /// The user and the group that the sidecar runs as: nobody's on purpose, as in images without a distribution.
 const USER: i64 = 65532;
@@ -37,32 +40,35 @@ pub(super) fn container(settings: &Settings) -> Container {
         readiness_probe: Some(Probe { period_seconds: Some(5), failure_threshold: Some(2), ..probe(settings, false) }),
         // Why it ended is seen in the pod's status.
         termination_message_policy: Some("FallbackToLogsOnError".into()),
-        volume_mounts: Some(vec![
-            // As a whole, never a file of it: what is mounted by 'subPath' does not change with the ConfigMap.
-            VolumeMount { read_only: Some(true), ..mount(CONFIG_VOLUME, CONFIG_PATH) },
-            mount(SOCKET_VOLUME, SOCKET_PATH),
-        ]),
+        volume_mounts: Some(mounts(settings)),
         ..Container::default()
     }
 }
 
 /// The volumes that the sidecar needs.
-pub(super) fn volumes(settings: &Settings) -> [Volume; 2] {
-    let configuration = Volume {
-        name: CONFIG_VOLUME.into(),
-        config_map: Some(ConfigMapVolumeSource { name: settings.config_map.clone(), ..ConfigMapVolumeSource::default() }),
-        ..Volume::default()
-    };
-    let socket = Volume {
-        name: SOCKET_VOLUME.into(),
-        empty_dir: Some(EmptyDirVolumeSource {
-            medium: Some("Memory".into()),
-            size_limit: Some(Quantity("1Mi".into())),
-            ..EmptyDirVolumeSource::default()
-        }),
-        ..Volume::default()
-    };
-    [configuration, socket]
+pub(super) fn volumes(settings: &Settings) -> Vec<Volume> {
+    let volume = |name: &str| Volume { name: name.into(), ..Volume::default() };
+    let configuration = ConfigMapVolumeSource { name: settings.config_map.clone(), ..ConfigMapVolumeSource::default() };
+    let socket =
+        EmptyDirVolumeSource { medium: Some("Memory".into()), size_limit: Some(Quantity("1Mi".into())), ..EmptyDirVolumeSource::default() };
+    let secret = |name: &String| SecretVolumeSource { secret_name: Some(name.clone()), ..SecretVolumeSource::default() };
+    // It outlives the container, and ends with the pod.
+    let state = |size: &String| EmptyDirVolumeSource { size_limit: Some(Quantity(size.clone())), ..EmptyDirVolumeSource::default() };
+    let mut volumes = vec![
+        Volume { config_map: Some(configuration), ..volume(CONFIG_VOLUME) },
+        Volume { empty_dir: Some(socket), ..volume(SOCKET_VOLUME) },
+    ];
+    volumes.extend(settings.secret.as_ref().map(|name| Volume { secret: Some(secret(name)), ..volume(SECRET_VOLUME) }));
+    volumes.extend(settings.state.as_ref().map(|size| Volume { empty_dir: Some(state(size)), ..volume(STATE_VOLUME) }));
+    volumes
+}
+
+/// Where the sidecar sees them. Each as a whole, never a file of it: what is mounted by 'subPath' does not change with the ConfigMap or Secret.
+fn mounts(settings: &Settings) -> Vec<VolumeMount> {
+    let mut mounts = vec![VolumeMount { read_only: Some(true), ..mount(CONFIG_VOLUME, CONFIG_PATH) }, mount(SOCKET_VOLUME, SOCKET_PATH)];
+    mounts.extend(settings.secret.as_ref().map(|_| VolumeMount { read_only: Some(true), ..mount(SECRET_VOLUME, SECRET_PATH) }));
+    mounts.extend(settings.state.as_ref().map(|_| mount(STATE_VOLUME, STATE_PATH)));
+    mounts
 }
 
 /// How a proxy sees the socket's folder. Connecting needs no more than reading, and nobody but the sidecar can put another socket there.

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::{
-    CONFIG_VOLUME, CONTAINER, Outcome, SOCKET_PATH, SOCKET_VOLUME, STATUS_ANNOTATION, Setting, Settings, inject_pod, uninject_pod,
+    CONFIG_VOLUME, CONTAINER, Outcome, SECRET_PATH, SECRET_VOLUME, SOCKET_PATH, SOCKET_VOLUME, STATE_PATH, STATE_VOLUME, STATUS_ANNOTATION,
+    Setting, Settings, inject_pod, uninject_pod,
 };
 
 mod api_server;
@@ -121,15 +122,48 @@ fn others(pod: &Value) -> Vec<Value> {
     .collect()
 }
 
+/// Settings with which there is a volume of each name.
+fn with_all_volumes() -> Settings {
+    let mut settings = Settings::default();
+    for (setting, text) in [(Setting::Secret, "tokens"), (Setting::State, "64Mi")] {
+        settings.set(setting, text).unwrap();
+    }
+    settings
+}
+
+#[test]
+fn a_secret_and_room_to_keep_things_are_mounted_where_they_are_asked_for() {
+    let pod = json!({ "spec": { "containers": [{ "name": "envoy" }], "volumes": [{ "name": "a", "emptyDir": {} }] } });
+    let (done, _) = injected(&pod, &with_all_volumes());
+    let names = |list: &Value| list.as_array().unwrap().iter().map(|of| of["name"].clone()).collect::<Vec<_>>();
+    assert_eq!(names(&done["spec"]["volumes"]), ["a", CONFIG_VOLUME, SOCKET_VOLUME, SECRET_VOLUME, STATE_VOLUME]);
+    assert_eq!(done["spec"]["volumes"][3], json!({ "name": SECRET_VOLUME, "secret": { "secretName": "tokens" } }));
+    assert_eq!(done["spec"]["volumes"][4], json!({ "name": STATE_VOLUME, "emptyDir": { "sizeLimit": "64Mi" } }));
+    let mounts = &done["spec"]["initContainers"][0]["volumeMounts"];
+    assert_eq!(mounts[2], json!({ "name": SECRET_VOLUME, "mountPath": SECRET_PATH, "readOnly": true }));
+    assert_eq!(mounts[3], json!({ "name": STATE_VOLUME, "mountPath": STATE_PATH }));
+    assert_eq!(names(&done["spec"]["containers"][0]["volumeMounts"]), [SOCKET_VOLUME]);
+
+    // What the injector did not make, it neither takes over nor takes out, whatever else it made.
+    let (mut foreign, _) = injected(&pod, &Settings::default());
+    foreign["spec"]["volumes"].as_array_mut().unwrap().push(json!({ "name": STATE_VOLUME, "emptyDir": {} }));
+    let refusal = inject_pod(&mut foreign.clone(), None, &with_all_volumes()).unwrap_err();
+    assert!(refusal.to_string().contains("a volume 'portcullis-state' that the injector did not make"), "{refusal}");
+    assert!(uninject_pod(&mut foreign).unwrap());
+    assert_eq!(names(&foreign["spec"]["volumes"]), ["a", STATE_VOLUME]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn a_pod_comes_back_as_it_was(pod in pods()) {
-        let (mut done, _) = injected(&pod, &Settings::default());
-        prop_assert!(uninject_pod(&mut done).unwrap());
-        prop_assert_eq!(meant(&done), meant(&pod));
-        prop_assert!(!uninject_pod(&mut done).unwrap());
+        for settings in [Settings::default(), with_all_volumes()] {
+            let (mut done, _) = injected(&pod, &settings);
+            prop_assert!(uninject_pod(&mut done).unwrap());
+            prop_assert_eq!(meant(&done), meant(&pod));
+            prop_assert!(!uninject_pod(&mut done).unwrap());
+        }
     }
 
     #[test]
@@ -144,8 +178,10 @@ proptest! {
         let mut proxies = Settings::default();
         proxies.set(Setting::ProxyContainers, "other").unwrap();
         proxies.set(Setting::NativeSidecar, "false").unwrap();
-        let there_and_back = injected(&injected(&once, &proxies).0, &Settings::default()).0;
-        prop_assert_eq!(meant(&there_and_back), meant(&once));
+        for settings in [proxies, with_all_volumes()] {
+            let there_and_back = injected(&injected(&once, &settings).0, &Settings::default()).0;
+            prop_assert_eq!(meant(&there_and_back), meant(&once));
+        }
     }
 
     #[test]

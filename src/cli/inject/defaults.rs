@@ -16,6 +16,12 @@ pub(in crate::cli) struct Defaults {
     /// The ConfigMap with the configuration, in the namespace of the pod [default: portcullis].
     #[arg(long, value_name = "NAME", value_parser = accepted(Setting::ConfigMap))]
     config_map: Option<String>,
+    /// A Secret with the files that the configuration names, at /etc/portcullis-secret, or 'none' [default: none].
+    #[arg(long, value_name = "NAME", value_parser = accepted(Setting::Secret))]
+    secret: Option<String>,
+    /// How much it may keep for its next start ('warm_start'), at /var/lib/portcullis, or 'none' [default: none].
+    #[arg(long, value_name = "QUANTITY", value_parser = accepted(Setting::State))]
+    state: Option<String>,
     /// The image of the sidecar [default: portcullis:VERSION].
     #[arg(long, value_name = "IMAGE", value_parser = accepted(Setting::Image))]
     image: Option<String>,
@@ -53,6 +59,8 @@ impl Defaults {
     pub(in crate::cli) fn settings(&self) -> Result<Settings, String> {
         let Self {
             config_map,
+            secret,
+            state,
             image,
             native_sidecar,
             proxy_containers,
@@ -67,6 +75,8 @@ impl Defaults {
         let mut settings = Settings::default();
         for (setting, text) in [
             (Setting::ConfigMap, config_map),
+            (Setting::Secret, secret),
+            (Setting::State, state),
             (Setting::Image, image),
             (Setting::NativeSidecar, native_sidecar),
             (Setting::ProxyContainers, proxy_containers),

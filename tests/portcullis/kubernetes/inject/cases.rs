@@ -130,6 +130,12 @@ pub fn injected() -> Vec<Case> {
         ),
         case("another ConfigMap", annotated(json!({ "portcullis.dev/config-map": "shop.policies" })), both()),
         case(
+            "a Secret and room for a warm start",
+            annotated(json!({ "portcullis.dev/secret": "shop-authz", "portcullis.dev/state": "64Mi" })),
+            both(),
+        ),
+        case("neither, and said so", annotated(json!({ "portcullis.dev/secret": "none", "portcullis.dev/state": "none" })), both()),
+        case(
             "other amounts",
             annotated(
                 json!({ "portcullis.dev/cpu-request": "0.1", "portcullis.dev/cpu-limit": "1", "portcullis.dev/memory-request": "128Mi", "portcullis.dev/memory-limit": "1Gi" }),
@@ -276,7 +282,7 @@ pub fn refusals() -> Vec<Refused> {
             "an annotation that is not known",
             by("imagee", json!("a")),
             both(),
-            "there is no annotation 'portcullis.dev/imagee'; after 'portcullis.dev/' there can be config-map, image, native-sidecar,",
+            "there is no annotation 'portcullis.dev/imagee'; after 'portcullis.dev/' there can be config-map, secret, state, image, native-sidecar,",
         ),
         refused(
             "a note that is none",
@@ -311,6 +317,8 @@ pub fn refusals() -> Vec<Refused> {
     for (name, value, message) in [
         ("config-map", "Shop", "'Shop' is no name of a ConfigMap"),
         ("config-map", "", "'' is no name of a ConfigMap"),
+        ("secret", "Shop", "'Shop' is no name of a Secret, and not 'none'"),
+        ("state", "much", "'much' is no size, such as '64Mi', and not 'none'"),
         ("image", "a b", "'a b' is no name of an image"),
         ("image", "", "'' is no name of an image"),
         ("native-sidecar", "yes", "'yes' must be 'true' or 'false'"),

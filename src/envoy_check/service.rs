@@ -37,9 +37,24 @@ pub(super) fn http<'a>(node: &Node<'a>, name: &str, resources: &Resources<'a>, n
         return None;
     };
     timeout(&server, server.get("timeout"), name, needs);
+    if let Some(path) = node.get("path_override").filter(|path| path.as_text() != Some("")) {
+        path.find(&kinds::PATH_OVERRIDE, name, format!("'{name}' asks about the path of path_override, whatever the request's is"));
+    }
+    question(node, name, needs);
     let asked = server.text("cluster")?;
     cluster::asked(&server, asked, false, resources, needs);
     Some(asked)
+}
+
+/// Over HTTP: headers that are put into the question in the place of the client's.
+fn question(node: &Node<'_>, name: &str, needs: Option<&Needs>) {
+    for added in node.get("authorization_request").iter().flat_map(|request| request.list("headers_to_add")) {
+        let Some(key) = added.text("key") else { continue };
+        let key = key.to_ascii_lowercase();
+        if key == "authorization" || needs.is_some_and(|needs| needs.headers.iter().any(|header| **header == *key)) {
+            added.find(&kinds::QUESTION_CHANGED, name, format!("'{name}' asks with a '{key}' of its own, whatever the client's is"));
+        }
+    }
 }
 
 fn retry(node: &Node<'_>, name: &str) {

@@ -19,6 +19,12 @@ kinds! {
     ELSEWHERE = Warning "asked-elsewhere",
         why: "these requests are judged by somebody else",
         instead: "leave grpc_service and http_service out of check_settings";
+    PATH_OVERRIDE = Error "path-override",
+        why: "every request is judged as one for that path: where that one may pass, all of them do",
+        instead: "path_prefix, and the same in Portcullis' listen.http; or neither of them";
+    QUESTION_CHANGED = Error "question-changed",
+        why: "the check judges this value, and the service gets what the client sent: with a credential in it, everybody is its holder",
+        instead: "leave the header out of authorization_request.headers_to_add";
     GOOGLE_GRPC = Warning "google-grpc",
         why: "this client is no cluster of Envoy: no health check takes a hanging authorizer out, and this check cannot look at where it leads",
         instead: "envoy_grpc: { cluster_name: authz }";

@@ -52,6 +52,8 @@ pub(super) fn firing_together() -> Vec<(&'static str, Severity, String)> {
         ("all-headers-to-client", Note, http("")),
         ("headers-hidden", Warning, one(&[filter("allowed_headers: { patterns: [{ exact: authorization }] }")])),
         ("credential-hidden", Error, one(&[filter("allowed_headers: { patterns: [{ prefix: x- }] }")])),
+        ("path-override", Error, http(", path_override: /healthz")),
+        ("question-changed", Error, http(", authorization_request: { headers_to_add: [{ key: Authorization, value: a }] }")),
         ("identity-not-passed-on", Warning, http(", authorization_response: { allowed_upstream_headers_to_append: {} }")),
         (
             "upgrade-without-check",

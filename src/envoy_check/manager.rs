@@ -205,10 +205,8 @@ fn protocol(node: &Node<'_>, name: &str) {
 
 fn upgrades(node: &Node<'_>, name: &str, surroundings: &Surroundings<'_>, resources: &Resources<'_>) {
     for upgrade in node.list("upgrade_configs") {
-        if upgrade.bool("enabled") == Some(false) {
-            continue;
-        }
         let kind = upgrade.text("upgrade_type").unwrap_or_default();
+        // Also where it is off: a route can turn it on, and then it is these that its requests go through.
         if upgrade.has("filters") {
             // What is to say about these filters was said where they are the manager's own, or is that ext_authz is not among them.
             let filters = order::check(&upgrade, "filters", surroundings, resources, None);
@@ -217,7 +215,9 @@ fn upgrades(node: &Node<'_>, name: &str, surroundings: &Surroundings<'_>, resour
                 upgrade.find(&kinds::UPGRADE_FILTERS, name, message);
             }
         }
-        upgrade_found(&upgrade, kind, name, &format!("listener '{name}' takes the upgrade '{kind}'"));
+        if upgrade.bool("enabled") != Some(false) {
+            upgrade_found(&upgrade, kind, name, &format!("listener '{name}' takes the upgrade '{kind}'"));
+        }
     }
 }
 

@@ -63,6 +63,16 @@ pub(super) fn firing_together() -> Vec<(&'static str, Severity, String)> {
             ))]),
         ),
         (
+            "upgrade-without-check",
+            Error,
+            one(&[
+                manager(&format!(
+                    "upgrade_configs: [{{ upgrade_type: websocket, enabled: false, filters: [{{ name: router, typed_config: {{ \"@type\": {TYPE}.http.router.v3.Router }} }}] }}]"
+                )),
+                route(", upgrade_configs: [{ upgrade_type: websocket }]"),
+            ]),
+        ),
+        (
             "connect-upgrade",
             Warning,
             one(&[("- match: { path_separated_prefix: /blog }\n".to_string(), "- match: { connect_matcher: {} }\n".into())]),

@@ -160,13 +160,20 @@ fn verified(socket: &Node<'_>, name: &str, address: &str) {
 pub(super) fn filters(cluster: &Node<'_>) {
     let name = cluster.text("name").unwrap_or_default();
     let Some(options) = cluster.get("typed_extension_protocol_options").and_then(|options| options.get(HTTP_OPTIONS)) else { return };
-    for filter in options.list("http_filters") {
-        if let Some((kind, _)) = filter.any_in("typed_config")
+    upstream_filters(&options, "http_filters", &format!("cluster '{name}'"), name);
+}
+
+/// Filters for requests that are on their way to a service, of a cluster or of the router (`of`, called `name` for short).
+pub(super) fn upstream_filters(node: &Node<'_>, field: &str, of: &str, name: &str) {
+    for filter in node.list(field) {
+        let written = filter.text("name").unwrap_or_default();
+        if let Some(discovery) = filter.get("config_discovery") {
+            let message = format!("the filter '{written}' of {of} comes from elsewhere (ECDS): not looked at");
+            discovery.find(&files::NOT_SEEN, name, message);
+        } else if let Some((kind, _)) = filter.any_in("typed_config")
             && order::can_change(kind)
         {
-            let message =
-                format!("the filter '{}' ({kind}) of cluster '{name}' runs after the check", filter.text("name").unwrap_or_default());
-            filter.find(&kinds::UPSTREAM_FILTER, name, message);
+            filter.find(&kinds::UPSTREAM_FILTER, name, format!("the filter '{written}' ({kind}) of {of} runs after the check"));
         }
     }
 }

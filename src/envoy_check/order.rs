@@ -5,7 +5,7 @@ use super::kinds::file as files;
 use super::kinds::order as kinds;
 use super::manager::Surroundings;
 use super::node::Node;
-use super::{Needs, fields, filter};
+use super::{Needs, cluster, fields, filter};
 
 pub(super) const EXT_AUTHZ: &str = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz";
 
@@ -275,6 +275,9 @@ fn around(this: &Placed<'_>, is_before: bool) {
         (Some(Effect::Rewrites), false) => {
             let message = format!("the filter '{name}' ({short}) stands behind ext_authz and can change requests");
             entry.find(&kinds::REWRITES_BEHIND, name, message);
+        }
+        (Some(Effect::Router), _) => {
+            cluster::upstream_filters(&this.content, "upstream_http_filters", &format!("the router '{name}'"), name);
         }
         (Some(Effect::Transcodes), false) => {
             let message = format!("the filter '{name}' ({short}) stands behind ext_authz and changes the path");

@@ -4,6 +4,7 @@ use super::*;
 
 pub(super) const AUTHZ: &str = "name: envoy.filters.http.ext_authz\n";
 pub(super) const ROUTER: &str = "                  - name: envoy.filters.http.router\n";
+pub(super) const ROUTER_TYPE: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router\n";
 pub(super) const TYPE: &str = "type.googleapis.com/envoy.extensions.filters";
 pub(super) const ROUTE: &str = "route: { cluster: blog, timeout: 15s }";
 pub(super) const CHECK: &str = "failure_mode_allow: false";
@@ -47,6 +48,12 @@ pub(super) fn behind(kind: &str) -> (String, String) {
     (ROUTER.to_string(), format!("                  {entry}{ROUTER}"))
 }
 
+/// A filter behind the router.
+pub(super) fn of_router(kind: &str) -> (String, String) {
+    let entry = format!("{{ name: another, typed_config: {{ \"@type\": {TYPE}.http.{kind} }} }}");
+    swap(ROUTER_TYPE, &format!("{ROUTER_TYPE}                      upstream_http_filters: [{entry}]\n"))
+}
+
 pub(super) fn swap(from: &str, to: &str) -> (String, String) {
     (from.to_string(), to.to_string())
 }
@@ -68,6 +75,16 @@ pub(super) fn firing() -> Vec<(&'static str, Severity, (String, String))> {
         ("not-seen", Warning, swap("static_resources:", "dynamic_resources: { lds_config: { ads: {} } }\nstatic_resources:")),
         ("unknown-filter", Warning, before("brand_new.v3.BrandNew", "")),
         ("unknown-filter", Warning, behind("brand_new.v3.BrandNew")),
+        ("cluster-filters", Warning, of_router("lua.v3.Lua")),
+        ("cluster-filters", Warning, of_router("brand_new.v3.BrandNew")),
+        (
+            "not-seen",
+            Warning,
+            swap(
+                ROUTER_TYPE,
+                &format!("{ROUTER_TYPE}                      upstream_http_filters: [{{ name: a, config_discovery: {{}} }}]\n"),
+            ),
+        ),
         (
             "admin-exposed",
             Error,

@@ -151,7 +151,8 @@ async fn no_pod_is_seen_by_both_webhooks_and_none_that_opts_in_by_neither() {
             let seen = webhooks
                 .iter()
                 .filter(|webhook| selects(&webhook["namespaceSelector"], &of_namespace) && selects(&webhook["objectSelector"], &of_pod));
-            let opts_in = pod == Some("true") || (namespace == Some("true") && pod != Some("false"));
+            // Whatever else is on a pod was meant to be something, and the webhook says so.
+            let opts_in = (pod.is_some() || namespace == Some("true")) && pod != Some("false");
             assert_eq!(seen.count(), usize::from(opts_in), "namespace {namespace:?}, pod {pod:?}");
         }
     }
@@ -167,6 +168,14 @@ async fn kubectl_says_what_is_wrong_with_an_annotation_and_what_to_beware_of() {
     let says = "Error from server (Forbidden): error when creating \"STDIN\": admission webhook \"inject-namespace.portcullis.dev\" denied the \
                 request: there is no annotation 'portcullis.dev/admin-prot'";
     assert!(ran.told.starts_with(says), "{}", ran.told);
+
+    for (namespace, webhook) in [("plain", "inject-pod"), ("shop", "inject-namespace")] {
+        let ran = cluster.create(namespace, &labelled(Some("True"))).await;
+        let says = format!(
+            "admission webhook \"{webhook}.portcullis.dev\" denied the request: label 'portcullis.dev/inject' must be 'true' or 'false'"
+        );
+        assert!(!ran.is_ok && ran.told.contains(&says), "{}", ran.told);
+    }
 
     let mut alone = labelled(Some("true"));
     alone["spec"]["containers"] = json!([{ "name": "shop", "image": "shop:1" }]);

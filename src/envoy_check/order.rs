@@ -183,13 +183,14 @@ fn placed<'a>(
         let name = entry.text("name").unwrap_or_default();
         let typed = match entry.get("config_discovery") {
             Some(discovery) => {
-                let found = resources.filter(name).cloned().or_else(|| discovery.get("default_config"));
+                let found = resources.filter(name).cloned();
                 if found.is_none() {
                     let message = format!("the filter '{name}' comes from elsewhere (ECDS): not looked at");
                     discovery.find(&files::NOT_SEEN, name, message);
                     filters.has_unseen |= discovery.texts("type_urls").iter().any(|(_, url)| url.ends_with(EXT_AUTHZ));
                 }
-                found
+                // What counts until the other one comes, or when it does not.
+                found.or_else(|| discovery.get("default_config"))
             }
             None => entry.get("typed_config"),
         };

@@ -118,6 +118,19 @@ pub(super) fn firing_together() -> Vec<(&'static str, Severity, String)> {
                 format!("- name: authz\n                    config_discovery: {{ type_urls: [{TYPE}.http.ext_authz.v3.ExtAuthz] }}\n"),
             )]),
         ),
+        (
+            "not-seen",
+            Warning,
+            one(&[(
+                filter_text.to_string(),
+                filter_text.replace(&" ".repeat(22), &" ".repeat(26)).replace(
+                    "typed_config:",
+                    &format!(
+                        "config_discovery:\n                      type_urls: [{TYPE}.http.ext_authz.v3.ExtAuthz]\n                      default_config:"
+                    ),
+                ),
+            )]),
+        ),
         ("unreadable", Error, String::new()),
     ]
 }

@@ -7,6 +7,8 @@ use super::manager::Surroundings;
 use super::node::Node;
 use super::{Needs, cluster, fields, filter};
 
+/// What the types of HTTP filters begin with.
+const HTTP_FILTERS: &str = "envoy.extensions.filters.http.";
 pub(super) const EXT_AUTHZ: &str = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz";
 
 /// What a filter does to a request, as far as it matters here.
@@ -39,7 +41,7 @@ fn effect(kind: &str) -> Option<Effect> {
     if istio.iter().any(|known| kind.starts_with(known)) {
         return Some(Effect::None);
     }
-    let package = kind.strip_prefix("envoy.extensions.filters.http.")?.split('.').next()?;
+    let package = kind.strip_prefix(HTTP_FILTERS)?.split('.').next()?;
     Some(match package {
         "ext_authz" => Effect::Check,
         "router" => Effect::Router,
@@ -165,6 +167,9 @@ pub(super) fn check<'a>(
     let Some(at) = placed.iter().position(|placed| placed.effect == Some(Effect::Check)) else { return filters };
     for (index, this) in placed.iter().enumerate() {
         around(this, index < at);
+        if this.effect == Some(Effect::Composes) {
+            inside(this).iter().for_each(|inner| around(inner, index < at));
+        }
     }
     filters
 }
@@ -249,6 +254,31 @@ fn composed<'a>(
         let inner = Placed { entry: this.entry.clone(), name: this.name, kind, content, effect: Some(Effect::Check) };
         one_check(&inner, true, surroundings, resources, needs, filters);
     }
+}
+
+/// The filters that a filter has in it. What chooses between them is no filter, and what comes from elsewhere is said.
+fn inside<'a>(this: &Placed<'a>) -> Vec<Placed<'a>> {
+    let mut inside = Vec::new();
+    this.content.walk(&mut |node| {
+        if !node.is_map() {
+            return;
+        }
+        for field in ["dynamic_config", "config_discovery"] {
+            if let Some(elsewhere) = node.get(field) {
+                let message = format!("a filter in '{}' comes from elsewhere (ECDS): not looked at", this.name);
+                elsewhere.find(&files::NOT_SEEN, this.name, message);
+            }
+        }
+        if node.has("@type")
+            && let Some((kind, content)) = node.any()
+            && kind.starts_with(HTTP_FILTERS)
+            && !matches!(effect(kind), Some(Effect::Composes | Effect::Check))
+        {
+            let entry = node.clone();
+            inside.push(Placed { entry, name: this.name, kind, content, effect: effect(kind) });
+        }
+    });
+    inside
 }
 
 /// What a filter does before or behind the check.

@@ -102,6 +102,7 @@ fn what_is_right_is_not_found() {
         before("lua.v3.Lua", ""),
         before("grpc_json_transcoder.v3.GrpcJsonTranscoder", ""),
         before("health_check.v3.HealthCheck", ", pass_through_mode: true"),
+        behind_if("rbac.v3.RBAC"),
         of_router("upstream_codec.v3.UpstreamCodec"),
         behind("local_ratelimit.v3.LocalRateLimit"),
         behind("rbac.v3.RBAC"),

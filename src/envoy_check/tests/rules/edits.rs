@@ -48,7 +48,17 @@ pub(super) fn behind(kind: &str) -> (String, String) {
     (ROUTER.to_string(), format!("                  {entry}{ROUTER}"))
 }
 
-/// A filter behind the router.
+/// A filter behind the check for some requests.
+pub(super) fn behind_if(kind: &str) -> (String, String) {
+    let inner = format!("{{ name: inner, typed_config: {{ \"@type\": {TYPE}.http.{kind} }} }}");
+    let action = "{ on_no_match: { action: { name: skip, typed_config: { \"@type\": type.googleapis.com/envoy.extensions.filters.common.matcher.action.v3.SkipFilter } } } }";
+    let matcher = "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher";
+    let entry =
+        format!("- {{ name: another, typed_config: {{ \"@type\": {matcher}, extension_config: {inner}, xds_matcher: {action} }} }}\n");
+    (ROUTER.to_string(), format!("                  {entry}{ROUTER}"))
+}
+
+/// A filter of the router.
 pub(super) fn of_router(kind: &str) -> (String, String) {
     let entry = format!("{{ name: another, typed_config: {{ \"@type\": {TYPE}.http.{kind} }} }}");
     swap(ROUTER_TYPE, &format!("{ROUTER_TYPE}                      upstream_http_filters: [{entry}]\n"))
@@ -75,6 +85,8 @@ pub(super) fn firing() -> Vec<(&'static str, Severity, (String, String))> {
         ("not-seen", Warning, swap("static_resources:", "dynamic_resources: { lds_config: { ads: {} } }\nstatic_resources:")),
         ("unknown-filter", Warning, before("brand_new.v3.BrandNew", "")),
         ("unknown-filter", Warning, behind("brand_new.v3.BrandNew")),
+        ("rewrites-behind-check", Warning, behind_if("lua.v3.Lua")),
+        ("unknown-filter", Warning, behind_if("brand_new.v3.BrandNew")),
         ("cluster-filters", Warning, of_router("lua.v3.Lua")),
         ("cluster-filters", Warning, of_router("brand_new.v3.BrandNew")),
         (

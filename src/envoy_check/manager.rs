@@ -56,7 +56,12 @@ fn filter_chain(chain: &Node<'_>, surroundings: &Surroundings<'_>, resources: &R
             is_checked = true;
             continue;
         }
-        let Some((kind, content)) = filter.any_in("typed_config") else { continue };
+        let Some((kind, content)) = filter.any_in("typed_config") else {
+            let written = filter.text("name").unwrap_or_default();
+            let message = format!("the network filter '{written}' of listener '{name}' has no typed_config, so it is not known what it is");
+            filter.find(&files::UNKNOWN_FILTER, name, message);
+            continue;
+        };
         if is_manager(kind) {
             has_manager = true;
             check(&content, surroundings, resources, needs, counts);
@@ -65,6 +70,9 @@ fn filter_chain(chain: &Node<'_>, surroundings: &Surroundings<'_>, resources: &R
             network::check(&content, name, resources);
         } else if network::passes_connections(kind) {
             passes = Some((filter, kind));
+        } else if !network::connects_nobody(kind) {
+            let message = format!("listener '{name}' has the network filter {kind}, which this check does not know");
+            filter.find(&files::UNKNOWN_FILTER, name, message);
         }
     }
     if let Some((filter, kind)) = passes

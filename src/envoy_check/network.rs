@@ -15,6 +15,30 @@ pub(super) fn passes_connections(kind: &str) -> bool {
     kind.rsplit('.').next().is_some_and(|name| PROXIES.contains(&name))
 }
 
+/// Whether it is known of a network filter of Envoy 1.40 (or Istio's) that it connects nobody.
+pub(super) fn connects_nobody(kind: &str) -> bool {
+    const KNOWN: [&str; 15] = [
+        "connection_limit",
+        "direct_response",
+        "echo",
+        "ext_proc",
+        "geoip",
+        "kafka_broker",
+        "local_ratelimit",
+        "mysql_proxy",
+        "postgres_proxy",
+        "ratelimit",
+        "rbac",
+        "set_filter_state",
+        "sni_cluster",
+        "sni_dynamic_forward_proxy",
+        "wasm",
+    ];
+    const ISTIO: [&str; 4] = ["envoy.tcp.metadataexchange.", "io.istio.", "istio.", "stats.PluginConfig"];
+    let package = kind.strip_prefix("envoy.extensions.filters.network.").and_then(|rest| rest.split('.').next());
+    package.is_some_and(|package| KNOWN.contains(&package)) || ISTIO.iter().any(|known| kind.starts_with(known))
+}
+
 /// Looks at the network filter.
 pub(super) fn check(node: &Node<'_>, listener: &str, resources: &Resources<'_>) {
     fields::check(node, &fields::NETWORK_EXT_AUTHZ, listener);

@@ -104,6 +104,8 @@ pub(super) fn firing_together() -> Vec<(&'static str, Severity, String)> {
             one(&[per_route("check_settings: { grpc_service: { envoy_grpc: { cluster_name: another }, timeout: 0.1s } }")]),
         ),
         ("tcp-unchecked", Warning, tcp(&proxy)),
+        ("unknown-filter", Warning, tcp(&format!("{{ name: a, typed_config: {{ \"@type\": {TYPE}.network.brand_new.v3.BrandNew }} }}"))),
+        ("unknown-filter", Warning, tcp("{ name: envoy.filters.network.brand_new }")),
         ("tcp-ext-authz", Warning, tcp(&format!("{}, {proxy}", network("")))),
         ("failure-mode-allow", Error, tcp(&format!("{}, {proxy}", network(", failure_mode_allow: true")))),
         ("shadow-mode", Error, tcp(&format!("{}, {proxy}", network(", shadowMode: true")))),

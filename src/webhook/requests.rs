@@ -1,5 +1,6 @@
 //! What is answered where, over HTTPS: reviews, and whether the webhook is well.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::Webhook;
@@ -20,8 +21,12 @@ const INJECT: &str = "/inject";
 pub(super) const MAX_BODY: usize = 3 * 1024 * 1024;
 /// How long a body may take, and a place for it. An API server waits 5 s for the answer, as the shipped configuration has it.
 const BODY: Duration = Duration::from_secs(5);
-/// KiB of bodies that may be on their way or looked at, all together.
-const BODIES: u32 = 9 * 1024;
+/// A body up to this long, in bytes, is like most; a longer one is a giant, and waits for the other giants.
+const USUAL: usize = 256 * 1024;
+/// KiB of usual bodies that may be here, all together: what has come of them counts, and not what is said to come.
+const BODIES: usize = 3 * 1024;
+/// Giants that may be on their way or looked at.
+const GIANTS: usize = 2;
 /// Reviews that are looked at at once: one is done within milliseconds, and takes many times its length of memory meanwhile.
 const REVIEWS: usize = 1;
 
@@ -29,12 +34,14 @@ const REVIEWS: usize = 1;
 #[derive(Debug, Clone)]
 pub(super) struct Bounds {
     bodies: Arc<Semaphore>,
+    giants: Arc<Semaphore>,
     reviews: Arc<Semaphore>,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { bodies: Arc::new(Semaphore::new(BODIES as usize)), reviews: Arc::new(Semaphore::new(REVIEWS)) }
+        let of = |places| Arc::new(Semaphore::new(places));
+        Self { bodies: of(BODIES), giants: of(GIANTS), reviews: of(REVIEWS) }
     }
 }
 
@@ -115,24 +122,47 @@ impl Webhook {
         }
     }
 
-    /// Reads a body when there is a place for it.
-    async fn body(&self, body: Incoming) -> Result<(Bytes, tokio::sync::OwnedSemaphorePermit), Fault> {
+    /// Reads a body, as far as there is a place for it. Whoever sends slowly takes up no more than what has come.
+    async fn body(&self, body: Incoming) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Fault> {
         let too_long = || {
             let most = MAX_BODY / 1024 / 1024;
             Fault(StatusCode::PAYLOAD_TOO_LARGE, format!("the review is longer than {most} MiB, the most that an API server takes"))
         };
-        let length = body.size_hint().exact().unwrap_or(MAX_BODY as u64);
-        if length > MAX_BODY as u64 {
+        let closed = |_| Fault(StatusCode::SERVICE_UNAVAILABLE, "the webhook is ending".into());
+        let giant = || Arc::clone(&self.bounds.giants).acquire_owned();
+        let said = body.size_hint().exact().unwrap_or(0);
+        if said > MAX_BODY as u64 {
             return Err(too_long());
         }
-        let kib = u32::try_from(length / 1024 + 1).unwrap_or(BODIES);
-        let closed = |_| Fault(StatusCode::SERVICE_UNAVAILABLE, "the webhook is ending".into());
-        let place = Arc::clone(&self.bounds.bodies).acquire_many_owned(kib).await.map_err(closed)?;
-        match Limited::new(body, MAX_BODY).collect().await {
-            Ok(body) => Ok((body.to_bytes(), place)),
-            Err(error) if error.is::<LengthLimitError>() => Err(too_long()),
-            Err(error) => Err(Fault(StatusCode::BAD_REQUEST, format!("the body broke off: {error}"))),
+        let mut is_giant = said > USUAL as u64;
+        let mut place = if is_giant { Some(giant().await.map_err(closed)?) } else { None };
+        let mut body = pin!(Limited::new(body, MAX_BODY));
+        let mut content = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
+                true => too_long(),
+                false => Fault(StatusCode::BAD_REQUEST, format!("the body broke off: {error}")),
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            let length = content.len() + data.len();
+            if !is_giant && length > USUAL {
+                // It gives its place back before it waits for another one.
+                place = None;
+                place.replace(giant().await.map_err(closed)?);
+                is_giant = true;
+            }
+            let held = place.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+            let more = u32::try_from((length / 1024 + 1).saturating_sub(held)).unwrap_or(u32::MAX);
+            if !is_giant && more > 0 {
+                let more = Arc::clone(&self.bounds.bodies).acquire_many_owned(more).await.map_err(closed)?;
+                match &mut place {
+                    Some(place) => place.merge(more),
+                    None => place = Some(more),
+                }
+            }
+            content.extend_from_slice(&data);
         }
+        Ok((content, place))
     }
 }
 

@@ -104,25 +104,30 @@ async fn a_body_without_a_length_is_bounded_and_what_does_not_come_is_not_waited
     let parts = [chunked.as_bytes(), &chunk, &chunk, &chunk, &chunk];
     assert!(by_hand(&webhook, &parts).await.starts_with("HTTP/1.1 413 "));
 
-    // Some that stop in the middle or say nothing at all; and somebody else is answered meanwhile.
+    // Many that stop in the middle or say nothing at all; and somebody else is answered meanwhile.
     let slow = head("content-length: 1000000");
     let began = Instant::now();
     let (some, none) = ([slow.as_bytes(), b"{"], [slow.as_bytes()]);
-    let slowly = async { tokio::join!(by_hand(&webhook, &some), by_hand(&webhook, &none)) };
+    let endless = [chunked.as_bytes(), b"1\r\n{\r\n"];
+    let crowd = futures_join((0..20).map(|_| by_hand(&webhook, &endless)).collect());
+    let slowly = async { tokio::join!(by_hand(&webhook, &some), by_hand(&webhook, &none), crowd) };
     let meanwhile = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let began = Instant::now();
         for _ in 0..20 {
             let answer = webhook.connect("h2").await.post("/inject", review("u", &pod()).to_string()).await.expect("an answer");
             assert_eq!(response(&answer, "u")["allowed"], true);
         }
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     };
     let silent = async {
         let mut stream = TcpStream::connect(webhook.address).await.expect("a connection");
         stream.read_to_end(&mut Vec::new()).await
     };
     let silence = async { tokio::join!(by_hand(&webhook, &[]), tokio::time::timeout(PATIENCE, silent)) };
-    let ((first, second), (nothing, closed), ()) = tokio::join!(slowly, silence, meanwhile);
+    let ((first, second, crowd), (nothing, closed), ()) = tokio::join!(slowly, silence, meanwhile);
     assert_eq!((&*nothing, closed.is_ok()), ("", true));
-    for answer in [first, second] {
+    for answer in [first, second].into_iter().chain(crowd) {
         assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("did not come within 5 s"), "{answer}");
     }
     assert!(began.elapsed() < Duration::from_secs(25));

@@ -143,6 +143,13 @@ fn clients(node: &Node<'_>, name: &str) {
     if node.bool("use_remote_address") != Some(true) && !node.has("original_ip_detection_extensions") {
         node.find(&kinds::REMOTE_ADDRESS, name, format!("listener '{name}': use_remote_address is not on"));
     }
+    for extension in node.list("original_ip_detection_extensions") {
+        if let Some((_, content)) = extension.any_in("typed_config").filter(|(kind, _)| kind.ends_with(".CustomHeaderConfig")) {
+            let header = content.text("header_name").unwrap_or_default();
+            let message = format!("listener '{name}' takes the client's address from the header '{header}'");
+            extension.find(&kinds::REMOTE_ADDRESS, name, message);
+        }
+    }
     if let Some(hops) = node.get("xff_num_trusted_hops")
         && let Some(number) = hops.as_number().filter(|number| *number > 0.0)
     {

@@ -106,6 +106,14 @@ pub(super) fn firing() -> Vec<(&'static str, Severity, (String, String))> {
             ),
         ),
         // The manager.
+        (
+            "use-remote-address",
+            Warning,
+            swap(
+                "use_remote_address: true",
+                "original_ip_detection_extensions: [{ name: x, typed_config: { \"@type\": type.googleapis.com/envoy.extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig, header_name: x-me } }]",
+            ),
+        ),
         ("outbound-listener", Note, swap("- name: ingress\n", "- name: ingress\n      traffic_direction: OUTBOUND\n")),
         ("normalize-path", Warning, swap("normalize_path: true", "normalize_path: false")),
         ("normalize-path", Warning, remove("normalize_path: true")),

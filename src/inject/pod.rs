@@ -198,6 +198,12 @@ fn warnings(pod: &Value, settings: &Settings) -> Result<Vec<String>, Refusal> {
             "portcullis: the containers of this pod share their processes, so that one that runs as root can reach into the sidecar".into(),
         );
     }
+    if view.spec.host_pid == Some(true) {
+        warnings.push(
+            "portcullis: this pod sees the processes of its node ('hostPID'), so that one that runs as root can reach into the sidecar"
+                .into(),
+        );
+    }
     Ok(warnings)
 }
 

@@ -1,6 +1,6 @@
 //! What can be chosen about the sidecar of a pod: by a flag for all pods, by an annotation for one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tracing_subscriber::EnvFilter;
 
@@ -75,6 +75,18 @@ impl Setting {
         }
     }
 
+    /// The setting of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|setting| setting.name() == name)
+    }
+
+    /// The names of all of them.
+    #[must_use]
+    pub fn names() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
+
     /// The annotation that chooses it for one pod.
     #[must_use]
     pub fn annotation(self) -> String {
@@ -111,6 +123,8 @@ pub struct Settings {
     pub log_format: String,
     /// The port of the admin listener: where probes ask, and what is declared. The configuration has to say the same.
     pub admin_port: u16,
+    /// What the annotations of a pod cannot choose.
+    pub fixed: BTreeSet<Setting>,
     /// Whether the pod itself named its proxies, so that a name that is not there is worth a word.
     pub(super) proxies_named: bool,
 }
@@ -131,6 +145,7 @@ impl Default for Settings {
             log: None,
             log_format: "json".into(),
             admin_port: DEFAULT_ADMIN_PORT,
+            fixed: BTreeSet::new(),
             proxies_named: false,
         }
     }
@@ -237,9 +252,13 @@ impl Settings {
             if key == STATUS_ANNOTATION {
                 continue;
             }
-            let Some(setting) = Setting::ALL.into_iter().find(|setting| setting.name() == name) else {
-                return Err(Refusal::new(unknown(key)));
-            };
+            let Some(setting) = Setting::named(name) else { return Err(Refusal::new(unknown(key))) };
+            if self.fixed.contains(&setting) && self.get(setting) != *value {
+                let fixed = self.get(setting);
+                return Err(Refusal::new(format!(
+                    "annotation '{key}': a pod cannot choose this here, where it is '{fixed}'; take the annotation away"
+                )));
+            }
             settings.set(setting, value).map_err(|message| Refusal::new(format!("annotation '{key}': {message}")))?;
             settings.proxies_named |= setting == Setting::ProxyContainers;
         }
@@ -253,8 +272,7 @@ fn unknown(key: &str) -> String {
     if key == INJECT_LABEL {
         return format!("'{key}' is an annotation here and has to be a label; selectors see no annotations");
     }
-    let names: Vec<&str> = Setting::ALL.iter().map(|setting| setting.name()).collect();
-    format!("there is no annotation '{key}'; after '{PREFIX}' there can be {}", names.join(", "))
+    format!("there is no annotation '{key}'; after '{PREFIX}' there can be {}", Setting::names())
 }
 
 /// The text, if it is a name as Kubernetes takes it (RFC 1123): a label, or labels with dots between them.

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::{
-    CONFIG_VOLUME, CONTAINER, Outcome, SECRET_PATH, SECRET_VOLUME, SOCKET_PATH, SOCKET_VOLUME, STATE_PATH, STATE_VOLUME, STATUS_ANNOTATION,
-    Setting, Settings, inject_pod, uninject_pod,
+    CONFIG_VOLUME, CONTAINER, Outcome, PREFIX, SECRET_PATH, SECRET_VOLUME, SOCKET_PATH, SOCKET_VOLUME, STATE_PATH, STATE_VOLUME,
+    STATUS_ANNOTATION, Setting, Settings, inject_pod, uninject_pod,
 };
 
 mod api_server;
@@ -151,6 +151,22 @@ fn a_secret_and_room_to_keep_things_are_mounted_where_they_are_asked_for() {
     assert!(refusal.to_string().contains("a volume 'portcullis-state' that the injector did not make"), "{refusal}");
     assert!(uninject_pod(&mut foreign).unwrap());
     assert_eq!(names(&foreign["spec"]["volumes"]), ["a", STATE_VOLUME]);
+}
+
+#[test]
+fn what_is_fixed_no_annotation_chooses() {
+    let settings = Settings { fixed: [Setting::Image].into(), ..Settings::default() };
+    let pod = |name: &str, value: &str| json!({ "metadata": { "annotations": { format!("{PREFIX}{name}"): value } }, "spec": { "containers": [{ "name": "envoy" }] } });
+    let refusal = inject_pod(&mut pod("image", "allow-all:1"), None, &settings).unwrap_err().to_string();
+    let expected = format!(
+        "annotation 'portcullis.dev/image': a pod cannot choose this here, where it is '{}'; take the annotation away",
+        settings.image
+    );
+    assert_eq!(refusal, expected);
+    // To say what is so anyway, and to choose something else, is nobody's harm.
+    for (name, value) in [("image", &*settings.image.clone()), ("config-map", "mine")] {
+        assert!(inject_pod(&mut pod(name, value), None, &settings).is_ok(), "{name}");
+    }
 }
 
 proptest! {

@@ -28,6 +28,8 @@ struct MetadataView {
 pub(super) struct SpecView {
     pub host_network: Option<bool>,
     pub share_process_namespace: Option<bool>,
+    #[serde(rename = "hostPID")]
+    pub host_pid: Option<bool>,
     pub restart_policy: Option<String>,
     pub os: Option<PodOS>,
     pub node_selector: Option<BTreeMap<String, String>>,

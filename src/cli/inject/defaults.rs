@@ -52,6 +52,13 @@ pub(in crate::cli) struct Defaults {
     /// The port of the admin listener, as the configuration says it [default: 9193].
     #[arg(long, value_name = "PORT", value_parser = accepted(Setting::AdminPort))]
     admin_port: Option<String>,
+    /// What annotations cannot choose, with ',' between them, such as 'image,config-map': a pod that tries is refused.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = setting)]
+    fixed: Vec<Setting>,
+}
+
+fn setting(name: &str) -> Result<Setting, String> {
+    Setting::named(name).ok_or_else(|| format!("there is no setting '{name}'; there are {}", Setting::names()))
 }
 
 impl Defaults {
@@ -71,8 +78,10 @@ impl Defaults {
             log,
             log_format,
             admin_port,
+            fixed,
         } = self;
         let mut settings = Settings::default();
+        settings.fixed.extend(fixed);
         for (setting, text) in [
             (Setting::ConfigMap, config_map),
             (Setting::Secret, secret),

@@ -148,7 +148,10 @@ fn who_has_no_socket_is_warned_of() {
         let pod = json!({ "metadata": { "annotations": annotations }, "spec": { "containers": [{ "name": "app", "image": "a:1" }] } });
         assert_eq!(injected(&pod, &Settings::default()).1, expected, "{annotations}");
     }
-    let mut shared = pod();
-    shared["spec"]["shareProcessNamespace"] = json!(true);
-    assert_eq!(injected(&shared, &Settings::default()).1.len(), 1);
+    for (field, message) in [("shareProcessNamespace", "share their processes"), ("hostPID", "sees the processes of its node")] {
+        let mut shared = pod();
+        shared["spec"][field] = json!(true);
+        let (_, warnings) = injected(&shared, &Settings::default());
+        assert!(warnings.len() == 1 && warnings[0].contains(message), "{warnings:?}");
+    }
 }

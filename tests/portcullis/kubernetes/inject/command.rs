@@ -105,6 +105,7 @@ fn flags_are_held_to_what_annotations_are() {
         ("--memory-limit", "1KB", "'1KB' is no quantity of memory"),
         ("--memory-limit", "1Ki", "'memory-request' (64Mi) is more than 'memory-limit' (1Ki)"),
         ("--admin-port", "99999", "'99999' is no port"),
+        ("--fixed", "image,configmap", "there is no setting 'configmap'; there are config-map, secret, state, image, "),
     ] {
         let (status, out, told) = inject(&[flag, value], DEPLOYMENT);
         assert_eq!((status, out.as_str()), (2, ""), "{flag} {value}");

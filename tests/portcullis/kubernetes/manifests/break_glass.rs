@@ -188,9 +188,15 @@ fn a_namespace_keeps_its_label_unless_somebody_has_the_right() {
     {
         assert_eq!(says(old, new, false), Said::Fine { audited: String::new() }, "{old:?} {new:?}");
     }
-    for new in [None, Some("false"), Some("True"), Some("")] {
-        assert!(matches!(says(Some("true"), new, false), Said::Refused(_)), "{new:?}");
-        assert_eq!(says(Some("true"), new, true), Said::Fine { audited: "eve".into() }, "{new:?}");
+    // Whatever is no "false" opts in, so it stays opted in by any other spelling, and out of none of them does anybody get alone.
+    for old in [Some("true"), Some("yes")] {
+        for new in [Some("True"), Some("")] {
+            assert_eq!(says(old, new, false), Said::Fine { audited: String::new() }, "{old:?} {new:?}");
+        }
+        for new in [None, Some("false")] {
+            assert!(matches!(says(old, new, false), Said::Refused(_)), "{old:?} {new:?}");
+            assert_eq!(says(old, new, true), Said::Fine { audited: "eve".into() }, "{old:?} {new:?}");
+        }
     }
 }
 

@@ -50,7 +50,7 @@ async fn answer(State(pods): State<HashMap<&'static str, Value>>, uri: Uri, Quer
             "resources": [resource("namespaces", "Namespace", false), resource("pods", "Pod", true)],
         }),
         ["api", "v1", "namespaces"] => {
-            assert_eq!(query["labelSelector"], "portcullis.dev/inject=true");
+            assert_eq!(query["labelSelector"], "portcullis.dev/inject,portcullis.dev/inject!=false");
             let items: Vec<Value> =
                 pods.keys().map(|name| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } })).collect();
             json!({ "kind": "NamespaceList", "apiVersion": "v1", "items": items })

@@ -62,8 +62,8 @@ impl Proxy {
             fs::copy(shipped.join(name), folder.join(name)).expect(name);
         }
         let folder = folder.display().to_string();
-        // Its workers are to be who we are, so that they find the sockets of our folder.
-        let arguments = ["-p", &folder, "-e", "stderr", "-c", "nginx.conf", "-g", "daemon off; user root;"];
+        // One process, as us: workers would be somebody else, who does not find our sockets, and outlive a master that is killed.
+        let arguments = ["-p", &folder, "-e", "stderr", "-c", "nginx.conf", "-g", "daemon off; master_process off;"];
         Self::listening("nginx", address, Process::start("nginx", &installed("nginx", "nginx-light"), arguments, at.folder)).await
     }
 

@@ -17,7 +17,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from pypi import InstallError, download, run
+from pypi import TOOLS, InstallError, download, reporting, run
 
 PACKAGE = "kubernetes-validate"
 VERSION = "1.37.0"
@@ -26,7 +26,6 @@ HASHES = {"all machines": "85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3a
 KUBERNETES = ["1.29", "1.33", "1.37"]
 
 HERE = Path(__file__).resolve().parent
-TOOLS = HERE.parent / ".tools"
 CUSTOM = HERE / "schemas"
 NODE_FILES = ["package.json", "package-lock.json"]
 # The validators are made for this version of node and newer; 18 runs them as well.
@@ -34,17 +33,14 @@ MIN_NODE = 18
 
 
 def main() -> int:
+    return reporting("install_schemas", ensure)
+
+
+def ensure() -> None:
+    """Installs them unless they are there, of the versions that are pinned."""
     home = TOOLS / "schemas"
-    try:
-        if not is_current(home):
-            install(home)
-    except InstallError as error:
-        print(f"install_schemas: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"install_schemas: cannot write below {TOOLS}: {error}", file=sys.stderr)
-        return 1
-    return 0
+    if not is_current(home):
+        install(home)
 
 
 def stamp() -> str:

@@ -9,15 +9,12 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from pypi import InstallError, download, run
-
-TOOLS = Path(__file__).resolve().parent.parent / ".tools"
+from pypi import TOOLS, InstallError, download, reporting, run
 
 
 @dataclass(frozen=True)
@@ -38,20 +35,17 @@ class Program:
 
 def main(program: Program) -> int:
     """Installs a program; gives the exit status."""
+    return reporting(f"install_{program.name}", lambda: ensure(program))
+
+
+def ensure(program: Program) -> None:
+    """Installs it unless it is there, and points the link to it."""
     home = TOOLS / f"{program.name}-{program.version}"
     executable, link = home / program.name, TOOLS / program.name
-    try:
-        if not is_executable(executable):
-            install(program, home)
-        if not points_to(link, executable):
-            replace_link(link, executable)
-    except InstallError as error:
-        print(f"install_{program.name}: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"install_{program.name}: cannot write below {TOOLS}: {error}", file=sys.stderr)
-        return 1
-    return 0
+    if not is_executable(executable):
+        install(program, home)
+    if not points_to(link, executable):
+        replace_link(link, executable)
 
 
 def install(program: Program, home: Path) -> None:

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+# Where everything is installed; git ignores it.
+TOOLS = Path(__file__).resolve().parent.parent / ".tools"
 
 
 class InstallError(Exception):
     """Something could not be installed; the message is one line for the person at the terminal."""
+
+
+def reporting(script: str, action: Callable[[], None]) -> int:
+    """Does something and gives the exit status; why it could not be done is told in one line."""
+    try:
+        action()
+    except InstallError as error:
+        print(f"{script}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{script}: cannot write below {TOOLS}: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def download(package: str, version: str, hashes: dict[str, str], scratch: Path) -> Path:

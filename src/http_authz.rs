@@ -54,9 +54,9 @@ impl FrontDoor {
     fn read(&self, head: &Parts) -> Result<PlainRequest, Unreadable> {
         let request = self.dialect.read(head)?;
         if !self.dialect.removes_headers()
-            && let Some((name, _)) = request.headers.iter().find(|(name, _)| self.checks.is_another_spelling(name))
+            && let Some(name) = self.checks.another_spelling(&request)
         {
-            return Err(Unreadable::Spelling(name.clone()));
+            return Err(Unreadable::Spelling(name.to_string()));
         }
         Ok(request)
     }

@@ -73,10 +73,12 @@ impl AuthorizationServer {
         Self { can_answer: false, ..self.clone() }
     }
 
-    /// Whether a service may take this header for one that Portcullis sets or takes away, though it is spelled otherwise.
+    /// A header of a request that a service may take for one that Portcullis sets or takes away, though it is spelled otherwise.
     #[must_use]
-    pub fn is_another_spelling(&self, header: &str) -> bool {
-        self.inner.live.version().snapshot.identity_headers.is_another_spelling(header)
+    pub fn another_spelling<'r>(&self, request: &'r PlainRequest) -> Option<&'r str> {
+        let version = self.inner.live.version();
+        let mut names = request.headers.iter().map(|(name, _)| name.as_str());
+        names.find(|name| version.snapshot.identity_headers.is_another_spelling(name))
     }
 }
 

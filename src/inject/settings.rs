@@ -187,12 +187,15 @@ impl Settings {
                 self.config_map = named.ok_or(format!("'{text}' is no name of a ConfigMap: small letters, digits, '-' and '.'"))?;
             }
             Setting::Secret => {
-                let named = |text: &str| is_name(text, 253, true);
-                self.secret = or_none(text, named).ok_or(format!("'{text}' is no name of a Secret, and not 'none'"))?;
+                let named = |text: &str| is_name(text, 253, true).ok_or(format!("'{text}' is no name of a Secret, and not 'none'"));
+                self.secret = or_none(text, named)?;
             }
             Setting::State => {
-                let size = |text: &str| quantity::parse(text).map(|_| text.to_string());
-                self.state = or_none(text, size).ok_or(format!("'{text}' is no size, such as '64Mi', and not 'none'"))?;
+                let size = |text: &str| match quantity::parse(text) {
+                    Some(_) => Ok(text.to_string()),
+                    None => Err(format!("'{text}' is no size, such as '64Mi', and not 'none'")),
+                };
+                self.state = or_none(text, size)?;
             }
             Setting::Image => {
                 self.image = image(text).ok_or(format!("'{text}' is no name of an image, such as 'registry.example/portcullis:0.1.0'"))?;
@@ -314,10 +317,10 @@ fn amount(text: &str, what: &str) -> Result<String, String> {
 }
 
 /// What the text says; `none` says that there is none.
-fn or_none(text: &str, read: impl Fn(&str) -> Option<String>) -> Option<Option<String>> {
-    if text == "none" { Some(None) } else { read(text).map(Some) }
+fn or_none(text: &str, read: impl Fn(&str) -> Result<String, String>) -> Result<Option<String>, String> {
+    if text == "none" { Ok(None) } else { read(text).map(Some) }
 }
 
 fn limit(text: &str, what: &str) -> Result<Option<String>, String> {
-    if text == "none" { Ok(None) } else { amount(text, what).map(Some) }
+    or_none(text, |text| amount(text, what))
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use super::output;
 use crate::config::{MAX_SOCKET_PATH, parse_duration};
 
 mod grpc;
@@ -84,7 +85,7 @@ pub(super) fn healthcheck(options: Options) -> ExitCode {
     // Whoever probes may have gone, and that is no reason to fail.
     match ask(&peer, question, options.timeout) {
         Ok(()) => {
-            let _ = writeln!(std::io::stdout(), "{}", question.yes());
+            output::line(question.yes());
             ExitCode::SUCCESS
         }
         Err(message) => {

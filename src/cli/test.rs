@@ -1,14 +1,14 @@
 //! `portcullis test`.
 
-use std::env;
 use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
 
+use super::output::{self, say};
 use crate::config::{Problem, Problems, SourceFile};
 use crate::pip::config_file;
 use crate::policy_test::case::{Case, CaseFile};
@@ -65,8 +65,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn test(options: &Options) -> ExitCode {
-    let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let style = Style { colour: io::stdout().is_terminal() && !no_colour };
+    let style = Style { colour: output::has_colour() };
     let mut session = Session { options, tested: Vec::new() };
     let mut report = Report { strict: options.strict, ..Report::default() };
     for file in files::test_files(&options.paths) {
@@ -82,11 +81,11 @@ pub(super) fn test(options: &Options) -> ExitCode {
     }
     report.coverage = session.tested.into_iter().map(|tested| (tested.name, tested.coverage)).collect();
     if options.json {
-        say(&format!("{:#}\n", report.json()));
+        output::line(format_args!("{:#}", report.json()));
     } else if !(options.quiet && report.passed()) {
         // Gaps are what fails where they count.
         let notes = if options.quiet && !options.strict { String::new() } else { report.notes(style) };
-        say(&format!("{notes}{}", report.summary(style)));
+        say(format_args!("{notes}{}", report.summary(style)));
     }
     if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -96,13 +95,8 @@ fn print(file: &FileReport, quiet: bool, style: Style) {
         let _ = writeln!(io::stderr(), "{problems}");
     }
     if !(quiet && file.passed()) {
-        say(&format!("{}{}", file.line(style), file.failures(style)));
+        say(format_args!("{}{}", file.line(style), file.failures(style)));
     }
-}
-
-/// Writes to standard output. That somebody has stopped reading is no reason to fail.
-fn say(text: &str) {
-    let _ = io::stdout().lock().write_all(text.as_bytes());
 }
 
 /// A run of test files.

@@ -1,15 +1,14 @@
 //! `portcullis check --envoy`.
 
-use std::env;
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::envoy_check::{self, EnvoyFile, MAX_BYTES, Needs, Style};
 
-use super::Options;
+use super::{Options, output};
 
 /// What came of it.
 pub(super) struct Looked {
@@ -24,12 +23,9 @@ pub(super) fn look(options: &Options, needs: Option<&Needs>) -> Looked {
     let unused: Vec<String> = report.accept(&options.accept).iter().map(ToString::to_string).collect();
     let passes = report.passes(options.strict);
     if !options.json {
-        let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let style = Style { colour: io::stdout().is_terminal() && !no_colour };
+        let style = Style { colour: output::has_colour() };
         let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
-        let text = format!("{}{}: {}\n", report.text(style), names.join(", "), report.summary());
-        // That somebody has stopped reading is no reason to fail.
-        let _ = io::stdout().lock().write_all(text.as_bytes());
+        output::line(format_args!("{}{}: {}", report.text(style), names.join(", "), report.summary()));
         for accepted in &unused {
             eprintln!("note: --accept {accepted}: nothing of that was found");
         }
